@@ -1,0 +1,154 @@
+"""What a model is, read from its headers alone: the one type that planning and inspection consume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["chat", "base"]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor of a file.
+
+    Attributes:
+        name: as stored.
+        shape: as GGUF stores it, fastest-varying dimension first (so a weight is (in, out)).
+        dtype: GGML type name, upper case as llama.cpp prints it (`F32`, `Q4_1`, `Q4_K`…).
+        n_bytes: exact bytes of its data, padding excluded.
+        offset_bytes: where its data starts, from the beginning of the file `part`.
+        part: index of the file that holds it (split models have several).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    n_bytes: int
+    offset_bytes: int
+    part: int = 0
+
+    @property
+    def n_elements(self) -> int:
+        product = 1
+        for n in self.shape:
+            product *= n
+        return product
+
+
+@dataclass(frozen=True)
+class AttentionFacts:
+    """One attention layer.
+
+    Attributes:
+        heads / kv_heads: query heads, key-value heads (equal: multi-head; fewer: grouped; 1: multi-query).
+        head_dim_k / head_dim_v: values per head of a key and of a value.
+        window: sliding window in tokens, or None for full attention.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim_k: int
+    head_dim_v: int
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One transformer block. `attention` is None where the layer keeps no key-value cells we know how to count."""
+
+    attention: AttentionFacts | None
+    feed_forward: int
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """The tokenizer, without its strings.
+
+    Attributes:
+        model: GGUF's name for the algorithm (`gpt2` is BPE, `llama` is SentencePiece…).
+        vocab_size: tokens in the vocabulary.
+        tokens_bytes: summed length of all token strings, UTF-8.
+        long_tokens / long_tokens_bytes: how many strings exceed 15 bytes, and their summed length
+            (a C++ std::string keeps 15 bytes inline; longer ones live on the heap).
+        merges: BPE merge rules (0 where there are none); `merges_bytes` their summed length.
+        has_scores / has_types: whether per-token score and type arrays are stored.
+        bos_id, eos_id: special token ids, or None.
+        add_bos: whether the tokenizer itself puts BOS in front of a text.
+        add_eos: whether it puts EOS behind.
+    """
+
+    model: str
+    vocab_size: int
+    tokens_bytes: int
+    long_tokens: int
+    long_tokens_bytes: int
+    merges: int
+    merges_bytes: int
+    has_scores: bool
+    has_types: bool
+    bos_id: int | None
+    eos_id: int | None
+    add_bos: bool
+    add_eos: bool
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters counted from tensor shapes; tied weights once. `active`: used for one token (mixtures of experts)."""
+
+    total: int
+    active: int
+    by_component: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Bytes as stored, by GGML type; `total_bytes` is tensor data alone, without padding and header."""
+
+    total_bytes: int
+    by_dtype: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model, known from headers alone.
+
+    Attributes:
+        id: what the user calls it (`smollm2`) or the path.
+        format: `gguf` today.
+        files: the file, or all parts of a split one in order. Empty for a header read from elsewhere.
+        file_bytes: their summed size.
+        architecture: GGUF's `general.architecture`.
+        name: `general.name`, or None.
+        kind: `chat` where the tokenizer has a chat template, else `base`.
+        layers: one entry per transformer block.
+        hidden_size: `embedding_length`.
+        context_length: tokens the model was trained for.
+        license: as stored (or known of a starter), None if unknown.
+        chat_template: Jinja source, or None.
+        sampling: the author's own generation settings (`general.sampling.*` keys), empty if none.
+        not_understood: what this version cannot account for, one sentence each; a term that depends
+            on it has no figure.
+    """
+
+    id: str
+    format: str
+    files: tuple[Path, ...]
+    file_bytes: int
+    architecture: str
+    name: str | None
+    kind: Kind
+    parameters: Parameters
+    weights: Weights
+    layers: tuple[LayerFacts, ...]
+    hidden_size: int
+    context_length: int
+    vocab_size: int
+    license: str | None
+    chat_template: str | None
+    tokenizer: TokenizerFacts
+    tensors: tuple[TensorInfo, ...]
+    sampling: dict[str, float] | None = None
+    not_understood: tuple[str, ...] = ()
