@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 from shoestring.planning.base import EngineSettings
 
 FinishReason = Literal["stop", "length", "context", "cancelled"]
@@ -51,16 +53,14 @@ class Sampling:
     ignore_eos: bool = False
 
 
-@dataclass(frozen=True)
-class Prefill:
+class Prefill(msgspec.Struct, frozen=True, tag=True):
     """Progress through the prompt, in tokens."""
 
     processed: int
     total: int
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, tag=True):
     """New text: one token, or several where a character or a possible stop string had to be waited for."""
 
     text: str
@@ -68,6 +68,8 @@ class Token:
 
 @dataclass(frozen=True)
 class Usage:
+    """Tokens of one generation. `cached_tokens` of the prompt were still in the KV cache and not computed again."""
+
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
@@ -81,8 +83,7 @@ class GenerationTimings:
     decode_s: float
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True, tag=True):
     """The last event of every generation that did not fail."""
 
     reason: FinishReason
@@ -91,6 +92,7 @@ class Finished:
 
 
 Event = Prefill | Token | Finished
+"""What a generation yields. Structs rather than dataclasses because they cross the pipe as they are."""
 
 
 class LoadedModel(Protocol):

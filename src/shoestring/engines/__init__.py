@@ -1,0 +1,1 @@
+"""Engines: the libraries that run a model, behind one contract (`base.py`)."""

@@ -1,0 +1,209 @@
+"""A deterministic engine without a model: for our tests, and for the tests of whoever builds on Shoestring.
+
+Its "model file" is a small JSON script of how to behave (`Script`). Its tokenizer is bytes: ids 0–255
+are UTF-8 bytes, `SPECIAL_TOKENS` follow. Whatever is asked, it answers with the script's reply, so that
+speed, memory and failure can be set exactly and everything above an engine can be tested to the token.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from shoestring.engines.base import (
+    Event,
+    Finished,
+    FinishReason,
+    GenerationTimings,
+    LoadedModel,
+    Prefill,
+    Sampling,
+    Segment,
+    Token,
+    Usage,
+)
+from shoestring.errors import EngineError, PromptTooLongError
+from shoestring.planning.base import EngineSettings
+
+SPECIAL_TOKENS = {"<|start|>": 256, "<|end|>": 257}
+_END = SPECIAL_TOKENS["<|end|>"]
+
+
+class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the fake behaves.
+
+    Attributes:
+        reply: the answer to every prompt; it is followed by the end token.
+        first_token_s / token_s: seconds before the first token and between tokens.
+        load_bytes: memory taken (and touched) while loading.
+        bytes_per_token: memory taken (and touched) with every generated token, and kept.
+        die_after_tokens: the process kills itself with SIGKILL after so many tokens.
+        fail_after_tokens: an `EngineError` after so many tokens.
+    """
+
+    reply: str = "The quick brown fox jumps over the lazy dog."
+    first_token_s: float = 0.0
+    token_s: float = 0.0
+    load_bytes: int = 0
+    bytes_per_token: int = 0
+    die_after_tokens: int | None = None
+    fail_after_tokens: int | None = None
+
+    def write(self, path: Path) -> Path:
+        """Write the script where `load` will find it."""
+        path.write_bytes(msgspec.json.encode(self))
+        return path
+
+
+class FakeEngine:
+    """Loads a `Script`."""
+
+    name = "fake"
+
+    def version(self) -> str:
+        return "1"
+
+    def preload(self) -> None:
+        """Nothing to import."""
+
+    def load(self, files: Sequence[Path], settings: EngineSettings, scratch: Path) -> LoadedModel:
+        try:
+            script = msgspec.json.decode(files[0].read_bytes(), type=Script)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise EngineError(f"The fake engine cannot read its script {files[0].name}: {error}.") from error
+        return FakeModel(script, settings)
+
+
+class FakeModel:
+    """Answers every prompt with the script's reply, byte by byte."""
+
+    def __init__(self, script: Script, settings: EngineSettings) -> None:
+        self._script = script
+        self._context = settings.context
+        self._ballast = [_touched(script.load_bytes)]
+        self._cached: list[int] = []
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        return [token for segment in segments for token in _tokenize(segment)]
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        emit: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        if not prompt or any(not 0 <= token <= _END for token in prompt):
+            raise EngineError("The prompt is empty or holds ids outside the vocabulary.")
+        if len(prompt) >= self._context:
+            raise PromptTooLongError(len(prompt), self._context)
+        start = time.perf_counter()
+        cached = self._reused(prompt)
+        time.sleep(self._script.first_token_s)
+        emit(Prefill(len(prompt), len(prompt)))
+        first = time.perf_counter()
+        text = _StoppableText(sampling.stop, emit)
+        reason, n = self._decode(len(prompt), sampling, text, cancelled)
+        text.finish()
+        end = time.perf_counter()
+        usage = Usage(len(prompt), n, cached)
+        emit(Finished(reason, usage, GenerationTimings(first - start, end - first)))
+
+    def close(self) -> None:
+        self._ballast.clear()
+
+    def _reused(self, prompt: Sequence[int]) -> int:
+        """Length of the prefix shared with the last prompt, at most all but one token, as llama.cpp's slots do."""
+        shared = 0
+        for old, new in zip(self._cached, prompt[:-1], strict=False):
+            if old != new:
+                break
+            shared += 1
+        self._cached = list(prompt)
+        return shared
+
+    def _decode(
+        self, n_prompt: int, sampling: Sampling, text: _StoppableText, cancelled: Callable[[], bool]
+    ) -> tuple[FinishReason, int]:
+        room = self._context - n_prompt
+        limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        tokens = [*self._script.reply.encode(), _END]
+        for n in range(limit):
+            if cancelled():
+                return "cancelled", n
+            if n:
+                time.sleep(self._script.token_s)
+            self._misbehave(n)
+            token = tokens[n % len(tokens)]
+            if token == _END and not sampling.ignore_eos:
+                return "stop", n + 1
+            if token != _END and text.push(token):
+                return "stop", n + 1
+        return ("context" if limit == room else "length"), limit
+
+    def _misbehave(self, n: int) -> None:
+        if self._script.bytes_per_token:
+            self._ballast.append(_touched(self._script.bytes_per_token))
+        if n == self._script.die_after_tokens:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if n == self._script.fail_after_tokens:
+            raise EngineError(f"The script says to fail after {n} tokens.")
+
+
+def _touched(n_bytes: int) -> bytearray:
+    """Memory that is really resident: every page written."""
+    block = bytearray(n_bytes)
+    block[::4096] = b"\x01" * len(range(0, n_bytes, 4096))
+    return block
+
+
+def _tokenize(segment: Segment) -> list[int]:
+    if not segment.special:
+        return list(segment.text.encode())
+    tokens: list[int] = []
+    rest = segment.text
+    while rest:
+        name = next((name for name in SPECIAL_TOKENS if rest.startswith(name)), None)
+        tokens += [SPECIAL_TOKENS[name]] if name else rest[0].encode()
+        rest = rest[len(name) if name else 1 :]
+    return tokens
+
+
+class _StoppableText:
+    """Turns bytes into text events: whole characters only, and nothing from a stop string onwards."""
+
+    def __init__(self, stop: Sequence[str], emit: Callable[[Event], None]) -> None:
+        self._stop = stop
+        self._emit = emit
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def push(self, byte: int) -> bool:
+        """Add a byte; True when a stop string is complete."""
+        self._held += self._decoder.decode(bytes([byte]))
+        for stop in self._stop:
+            if stop in self._held:
+                self._held = self._held[: self._held.index(stop)]
+                return True
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        self._release(len(self._held) - keep)
+        return False
+
+    def finish(self) -> None:
+        self._release(len(self._held))
+
+    def _release(self, n: int) -> None:
+        if n:
+            self._emit(Token(self._held[:n]))
+            self._held = self._held[n:]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    return next((n for n in range(min(len(text), len(stop)), 0, -1) if stop.startswith(text[-n:])), 0)

@@ -1,0 +1,1 @@
+"""The worker process, its protocol, the memory guard, sessions and the ledger."""
