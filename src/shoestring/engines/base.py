@@ -22,7 +22,7 @@ FinishReason = Literal["stop", "length", "context", "cancelled"]
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of text to tokenise. Only where `special` is true do special tokens' names become those tokens."""
+    """A piece of text to tokenise. Only where `special` is true do the names of special tokens become tokens."""
 
     text: str
     special: bool = False
@@ -30,7 +30,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: the one definition every feature uses. Names are llama.cpp's and transformers'.
+    """How the next token is chosen: the one definition every feature uses, in the names the field uses.
 
     Attributes:
         max_tokens: most new tokens; None: until the context is full.
@@ -68,7 +68,7 @@ class Token(msgspec.Struct, frozen=True, tag=True):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one generation. `cached_tokens` of the prompt were still in the KV cache and not computed again."""
+    """Tokens of one generation; `cached_tokens` of the prompt were still in the KV cache, not computed again."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -99,7 +99,7 @@ class LoadedModel(Protocol):
     """A model in memory, ready to generate. Thread-safe."""
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
-        """Token ids of the segments, concatenated. No BOS is added: whoever builds the segments puts it in."""
+        """Token ids of the segments, concatenated. No BOS is added: whoever makes the segments puts it in."""
 
     def generate(
         self,

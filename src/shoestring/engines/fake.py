@@ -119,7 +119,7 @@ class FakeModel:
         self._ballast.clear()
 
     def _reused(self, prompt: Sequence[int]) -> int:
-        """Length of the prefix shared with the last prompt, at most all but one token, as llama.cpp's slots do."""
+        """Length of the prefix shared with the last prompt, at most all but one token, as in llama.cpp."""
         shared = 0
         for old, new in zip(self._cached, prompt[:-1], strict=False):
             if old != new:

@@ -71,7 +71,9 @@ def _parameters(file: Path, settings: EngineSettings, address: Path) -> Any:
     params.n_batch = params.n_ubatch = settings.ubatch
     flash = x.llama_flash_attn_type
     params.flash_attn_type = (
-        flash.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else flash.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        flash.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        if settings.flash_attention
+        else flash.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.cache_type_k = params.cache_type_v = getattr(x.ggml_type, _KV_TYPES[settings.kv_precision])
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
@@ -272,7 +274,9 @@ def _as_error(error: _Error, context: int) -> Exception:
 
 def _post(address: Path, path: str, body: bytes) -> bytes:
     """One HTTP request over the Unix socket. (`http.client` would cost 20 ms of imports at start-up.)"""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    )
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(address))
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

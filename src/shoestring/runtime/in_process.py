@@ -1,0 +1,79 @@
+"""An engine in the caller's own process: no worker, no guard, no isolation; for those who want its objects."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from shoestring.engines.base import Event, Finished, LoadedModel, Sampling, Segment
+from shoestring.engines.registry import get_engine
+from shoestring.errors import EngineError
+from shoestring.planning.base import EngineSettings
+from shoestring.runtime.protocol import Loaded, Ready
+from shoestring.runtime.scratch import make_scratch, remove_scratch
+
+
+class InProcess:
+    """Answers as a `Worker` does. A native crash here takes the caller with it."""
+
+    alive = True
+    pid = None
+    exit_code = None
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self._engine = get_engine(engine)
+        self.ready: Ready | None = Ready(self._engine.version(), None)
+        self._scratch = make_scratch()
+        self.model: LoadedModel | None = None
+
+    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
+        """Load a model here. Raises as the engine's `load`."""
+        start = time.perf_counter()
+        self.model = self._engine.load(files, settings, self._scratch)
+        return Loaded(0, time.perf_counter() - start, None)
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of the segments, concatenated."""
+        return self._loaded().tokenize(segments)
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
+        """Events as they come, the last one `Finished`. Closing the iterator cancels."""
+        model = self._loaded()
+        events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        cancelled = threading.Event()
+
+        def produce() -> None:
+            try:
+                model.generate(prompt, sampling, events.put, cancelled.is_set)
+            except Exception as error:  # noqa: BLE001  (raised again in the caller's thread)
+                events.put(error)
+
+        producer = threading.Thread(target=produce, name="shoestring-generate", daemon=True)
+        producer.start()
+        try:
+            while True:
+                event = events.get()
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            cancelled.set()
+            producer.join()
+
+    def close(self) -> None:
+        """Free what the engine can free. Its library keeps the rest until this process ends."""
+        if self.model is not None:
+            self.model.close()
+            self.model = None
+        remove_scratch(self._scratch)
+
+    def _loaded(self) -> LoadedModel:
+        if self.model is None:
+            raise EngineError("No model is loaded.")
+        return self.model

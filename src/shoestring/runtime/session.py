@@ -1,0 +1,291 @@
+"""A session: one planned model, loaded in a guarded worker, that survives the worker's death."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shoestring.engines.base import Event, Finished, Sampling, Segment
+from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError, WorkerDiedError
+from shoestring.hardware.memory import MemoryProbe
+from shoestring.models.facts import ModelFacts
+from shoestring.planning.base import Plan
+from shoestring.runtime.guard import Guard, Stopped, limits_for
+from shoestring.runtime.in_process import InProcess
+from shoestring.runtime.process import Worker
+from shoestring.runtime.process_memory import read_process_memory
+
+if TYPE_CHECKING:
+    from shoestring.runtime.ledger import LoadRecord
+
+_FULL_MARGIN = 64
+"""A context counts as full when at most so many tokens were left unused in one sequence."""
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Predicted beside measured.
+
+    Attributes:
+        predicted_bytes: the plan's total: the peak with the context full.
+        measured_peak_bytes: VmHWM of the worker; None where the system does not keep it.
+        error: predicted ÷ measured − 1; None without a measurement.
+        context_tokens: the longest sequence held so far.
+        context_full: whether that filled the context; if not, less than predicted is expected.
+    """
+
+    predicted_bytes: int
+    measured_peak_bytes: int | None
+    error: float | None
+    context_tokens: int
+    context_full: bool
+
+
+def prestart(engine: str = "llama_cpp") -> Worker:
+    """Start a worker before there is a plan, so that its imports overlap with planning."""
+    return Worker(engine)
+
+
+def open_session(
+    facts: ModelFacts,
+    plan: Plan,
+    *,
+    alternatives: Sequence[Plan] = (),
+    worker: Worker | None = None,
+    guard: bool = True,
+    in_process: bool = False,
+) -> Session:
+    """A session for a plan. Nothing is loaded before `load`, `tokenize` or `generate` asks for it.
+
+    Args:
+        alternatives: smaller plans, best first: what an error offers when this one proves too big.
+        worker: one from `prestart`, started for the plan's engine; the session owns it from now on.
+        guard: False lets the worker grow past its plan, at the machine's risk.
+        in_process: run the engine in this process: no isolation, no guard, no measured peak.
+    """
+    return Session(facts, plan, alternatives, worker=worker, guard=guard, in_process=in_process)
+
+
+class Session:
+    """A loaded model. Thread-safe; a context manager. After the worker's death the next call reloads.
+
+    Attributes:
+        load_s: seconds the engine took to load, the last time; None before.
+    """
+
+    def __init__(
+        self,
+        facts: ModelFacts,
+        plan: Plan,
+        alternatives: Sequence[Plan] = (),
+        *,
+        worker: Worker | None = None,
+        guard: bool = True,
+        in_process: bool = False,
+    ) -> None:
+        self.facts = facts
+        self.plan = plan
+        self.load_s: float | None = None
+        self._alternatives = tuple(alternatives)
+        self._guarded = guard
+        self._in_process = in_process
+        self._fresh = worker
+        self._life: _Life | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self) -> None:
+        """Load now instead of at first use.
+
+        Raises:
+            EngineError: the engine could not load the model.
+            WorkerDiedError: the worker died while loading.
+            MemoryGuardError: the guard stopped it.
+        """
+        self._loaded()
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of the segments, concatenated; special tokens only where a segment allows them.
+
+        Raises as `load`.
+        """
+        life = self._loaded()
+        with self._explained(life):
+            return life.backend.tokenize(segments)
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
+        """Generate from token ids: `Prefill` and `Token` events, then `Finished`. Closing the iterator cancels.
+
+        Raises:
+            PromptTooLongError: at once, before anything is loaded.
+            EngineError: the engine refused or failed the request.
+            WorkerDiedError, MemoryGuardError: the worker is gone; the next call starts a new one.
+        """
+        if len(prompt) >= self.plan.context:
+            raise PromptTooLongError(len(prompt), self.plan.context)
+        return self._generate(prompt, sampling)
+
+    def memory(self) -> MemoryReport:
+        """Predicted beside measured, of the worker that runs or ran last."""
+        life = self._life
+        measured = life.peak_bytes() if life else None
+        tokens = life.context_tokens if life else 0
+        predicted = self.plan.bytes.total
+        error = predicted / measured - 1 if measured else None
+        full = tokens >= self.plan.context - _FULL_MARGIN
+        return MemoryReport(predicted, measured, error, tokens, full)
+
+    def close(self) -> None:
+        """Unload: the worker ends, and every byte it held is free again. A later call would load anew."""
+        with self._lock:
+            if self._fresh is not None:
+                self._fresh.close()
+                self._fresh = None
+            if self._life is not None:
+                self._life.end("closed")
+
+    def _generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
+        life = self._loaded()
+        with self._explained(life):
+            for event in life.backend.generate(prompt, sampling):
+                if isinstance(event, Finished):
+                    used = event.usage.prompt_tokens + event.usage.completion_tokens
+                    life.context_tokens = max(life.context_tokens, used)
+                yield event
+
+    def _loaded(self) -> _Life:
+        with self._lock:
+            if self._life is not None and self._life.usable:
+                return self._life
+            if self._life is not None:
+                self._life.end("died")
+            self._life = life = self._start()
+            with self._explained(life):
+                loaded = life.backend.load(self.facts.files, self.plan.settings)
+            self.load_s = life.load_s = loaded.load_s
+            return life
+
+    def _start(self) -> _Life:
+        if self._in_process:
+            return _Life(InProcess(self.plan.engine), None, self)
+        worker, self._fresh = self._fresh, None
+        if worker is None or not worker.alive or worker.engine != self.plan.engine:
+            if worker is not None:
+                worker.close()
+            worker = Worker(self.plan.engine)
+        probe = MemoryProbe()
+        memory = probe.read()
+        peak = max(self.plan.bytes.total, self.plan.bytes.load_peak)
+        limits = limits_for(peak, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+        guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
+        guard.start()
+        return _Life(worker, guard, self)
+
+    @contextmanager
+    def _explained(self, life: _Life) -> Iterator[None]:
+        """Turn "the worker is gone" into the guard's words when the guard ended it."""
+        try:
+            yield
+        except WorkerDiedError as error:
+            stopped = life.guard.stopped if life.guard else None
+            life.end("stopped by the guard" if stopped else "died")
+            if stopped is None:
+                raise
+            raise self._guard_error(stopped) from error
+        except EngineError:
+            if life.load_s is None:  # a worker that failed to load is of no use
+                life.end("died")
+            raise
+
+    def _guard_error(self, stopped: Stopped) -> MemoryGuardError:
+        alternative = next((plan for plan in self._alternatives if plan.fits), None)
+        return MemoryGuardError(
+            f"The memory guard stopped the worker: {stopped.reason}.",
+            None if alternative is None else f"What would fit: {alternative.reason}",
+            plan=self.plan,
+            measured_bytes=stopped.resident_bytes,
+            alternative=alternative,
+        )
+
+
+class _Life:
+    """One worker's life with the session's model, from its start to its line in the ledger."""
+
+    def __init__(self, backend: Worker | InProcess, guard: Guard | None, session: Session) -> None:
+        self.backend = backend
+        self.guard = guard
+        self.load_s: float | None = None
+        self.context_tokens = 0
+        self._plan = session.plan
+        self._facts = session.facts
+        self._ended = False
+        self._peak_bytes: int | None = None
+        self._finalizer = weakref.finalize(session, backend.close)  # a dropped session unloads, too
+
+    @property
+    def usable(self) -> bool:
+        return not self._ended and self.backend.alive and self.load_s is not None
+
+    def peak_bytes(self) -> int | None:
+        """VmHWM, read now, or as last seen by the guard."""
+        pid = self.backend.pid if not self._ended else None
+        memory = read_process_memory(pid) if pid is not None else None
+        if memory is not None and memory.peak_bytes is not None:
+            self._peak_bytes = memory.peak_bytes
+        seen = self.guard.peak_bytes if self.guard else None
+        return max(filter(None, (self._peak_bytes, seen)), default=None)
+
+    def end(self, outcome: str) -> None:
+        """End the worker and write the ledger. Idempotent."""
+        if self._ended:
+            return
+        measured = self.peak_bytes()
+        self._ended = True
+        if self.guard is not None:
+            self.guard.finish()
+        self._finalizer()
+        if measured is not None and self.load_s is not None:
+            self._record(measured, outcome)
+
+    def _record(self, measured: int, outcome: str) -> None:
+        import sqlite3
+
+        from shoestring.runtime.ledger import Ledger
+
+        try:
+            Ledger().add(self._entry(measured, outcome))
+        except (OSError, sqlite3.Error) as error:
+            # A read-only home must not fail an answer that is already there.
+            logging.getLogger(__name__).warning("The ledger could not be written: %s", error)
+
+    def _entry(self, measured: int, outcome: str) -> LoadRecord:
+        from shoestring.runtime.ledger import LoadRecord
+
+        plan = self._plan
+        return LoadRecord(
+            model=self._facts.id,
+            file_bytes=self._facts.file_bytes,
+            engine=plan.engine,
+            engine_version=self.backend.ready.engine_version if self.backend.ready else "unknown",
+            context=plan.context,
+            batch=plan.batch,
+            settings=msgspec.json.encode(plan.settings).decode(),
+            predicted_bytes=plan.bytes.total,
+            measured_peak_bytes=measured,
+            context_tokens=self.context_tokens,
+            context_full=self.context_tokens >= plan.context - _FULL_MARGIN,
+            load_s=self.load_s or 0.0,
+            outcome=outcome,
+        )
