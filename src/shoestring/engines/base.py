@@ -22,7 +22,7 @@ FinishReason = Literal["stop", "length", "context", "cancelled"]
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of text to tokenise. Only where `special` is true do the names of special tokens become tokens."""
+    """A piece of text to tokenise. Special tokens' names become tokens only if `special`."""
 
     text: str
     special: bool = False
@@ -68,7 +68,7 @@ class Token(msgspec.Struct, frozen=True, tag=True):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one generation; `cached_tokens` of the prompt were still in the KV cache, not computed again."""
+    """Tokens of one generation; `cached_tokens` of the prompt were in the KV cache already."""
 
     prompt_tokens: int
     completion_tokens: int

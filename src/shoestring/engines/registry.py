@@ -7,9 +7,14 @@ callable that returns an `Engine`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from shoestring.engines.base import Engine
 from shoestring.errors import EngineError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "shoestring.engines"
 
@@ -32,7 +37,12 @@ _BUILT_IN: dict[str, Callable[[], Engine]] = {"llama_cpp": _llama_cpp, "fake": _
 def _third_party() -> dict[str, Callable[[], Engine]]:
     from importlib.metadata import entry_points
 
-    return {point.name: lambda point=point: point.load()() for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {point.name: partial(_from_entry_point, point) for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _from_entry_point(point: EntryPoint) -> Engine:
+    engine: Engine = point.load()()
+    return engine
 
 
 def engine_names() -> tuple[str, ...]:

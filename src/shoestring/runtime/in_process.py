@@ -1,4 +1,4 @@
-"""An engine in the caller's own process: no worker, no guard, no isolation; for those who want its objects."""
+"""An engine in the caller's own process, for those who want its objects: no worker, guard or isolation."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+_ON_LINUX: bool = sys.platform == "linux"
+
 
 @dataclass(frozen=True)
 class ProcessMemory:
@@ -21,7 +23,7 @@ class ProcessMemory:
 
 def read_process_memory(pid: int) -> ProcessMemory | None:
     """Memory of a process, or None when it is gone (a zombie holds none)."""
-    if sys.platform == "linux":
+    if _ON_LINUX:
         return _from_status(Path(f"/proc/{pid}/status"))
     return _from_psutil(pid)
 

@@ -1,4 +1,4 @@
-"""Private folders for workers: 0700, short enough for a Unix socket's path, swept when their owner is gone."""
+"""Private folders for workers: 0700, short enough for a Unix socket's path, swept once the owner is gone."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Session:
             return life.backend.tokenize(segments)
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
-        """Generate from token ids: `Prefill` and `Token` events, then `Finished`. Closing the iterator cancels.
+        """Generate from token ids: `Prefill`, `Token`s, then `Finished`. Closing the iterator cancels.
 
         Raises:
             PromptTooLongError: at once, before anything is loaded.
