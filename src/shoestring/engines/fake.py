@@ -29,7 +29,9 @@ from shoestring.engines.base import (
     Usage,
 )
 from shoestring.errors import EngineError, PromptTooLongError
-from shoestring.planning.base import EngineSettings
+from shoestring.models.facts import ModelFacts, Parameters, TokenizerFacts, Weights
+from shoestring.planning.base import EngineSettings, Plan, PlanBytes, TokensPerSecond
+from shoestring.units import MiB
 
 SPECIAL_TOKENS = {"<|start|>": 256, "<|end|>": 257}
 _END = SPECIAL_TOKENS["<|end|>"]
@@ -207,3 +209,72 @@ class _StoppableText:
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that begins `stop`."""
     return next((n for n in range(min(len(text), len(stop)), 0, -1) if stop.startswith(text[-n:])), 0)
+
+
+_WORKER_BYTES = 48 * MiB  # more than an idle worker with this engine holds
+
+
+def fake_model(
+    script_file: Path, script: Script, *, context: int = 4096, batch: int = 1
+) -> tuple[ModelFacts, Plan]:
+    """Write a script and give what a session needs to run it: facts and a plan that fits."""
+    script.write(script_file)
+    tokenizer = TokenizerFacts(
+        model="bytes",
+        vocab_size=_END + 1,
+        tokens_bytes=_END + 1,
+        long_tokens=0,
+        long_tokens_bytes=0,
+        merges=0,
+        merges_bytes=0,
+        has_scores=False,
+        has_types=False,
+        bos_id=SPECIAL_TOKENS["<|start|>"],
+        eos_id=_END,
+        add_bos=False,
+        add_eos=False,
+        special_tokens={token: name for name, token in SPECIAL_TOKENS.items()},
+    )
+    facts = ModelFacts(
+        id="fake",
+        format="fake",
+        files=(script_file,),
+        file_bytes=script_file.stat().st_size,
+        architecture="fake",
+        name="fake",
+        kind="chat",
+        parameters=Parameters(0, 0, {}),
+        weights=Weights(script.load_bytes, {}),
+        layers=(),
+        hidden_size=0,
+        context_length=context,
+        vocab_size=_END + 1,
+        license=None,
+        chat_template=_TEMPLATE,
+        tokenizer=tokenizer,
+        tensors=(),
+    )
+    total = _WORKER_BYTES + script.load_bytes
+    plan = Plan(
+        engine="fake",
+        precision="none",
+        kv_precision="f16",
+        context=context,
+        batch=batch,
+        placement={"cpu": total},
+        bytes=PlanBytes(script.load_bytes, 0, 0, _WORKER_BYTES, total, total),
+        budget_bytes=total,
+        fits=True,
+        headroom_bytes=0,
+        tokens_per_s=TokensPerSecond(),
+        method="formula",
+        settings=EngineSettings(context=context, batch=batch),
+        reason="It is a fake.",
+    )
+    return facts, plan
+
+
+_TEMPLATE = (
+    "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)

