@@ -1,22 +1,37 @@
-"""Where Shoestring keeps things. Overridable by `SHOESTRING_HOME`, else the platform's own folders."""
+"""Where Shoestring keeps things. Overridable by `SHOESTRING_HOME`, else the platform's own folders.
+
+The platform's rules are the few lines below rather than the `platformdirs` package: this is on
+the way to every cached model, and importing that package costs more than all the rest of it.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Literal
 
 
-def _root(kind: str) -> Path:
+def _platform_root(kind: Literal["cache", "state"]) -> Path:
+    """XDG base directories on Linux, `~/Library` on macOS, `%LOCALAPPDATA%` on Windows."""
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(local) / "shoestring" / kind
+    if sys.platform == "darwin":
+        library = Path.home() / "Library"
+        return library / ("Caches" if kind == "cache" else "Application Support") / "shoestring"
+    variable, default = (
+        ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_STATE_HOME", ".local/state")
+    )
+    configured = os.environ.get(variable, "")
+    # The XDG specification: a relative path there is invalid and must be ignored.
+    root = Path(configured) if Path(configured).is_absolute() else Path.home() / default
+    return root / "shoestring"
+
+
+def _root(kind: Literal["cache", "state"]) -> Path:
     home = os.environ.get("SHOESTRING_HOME")
-    if home:
-        return Path(home).expanduser() / kind
-    import platformdirs
-
-    found = {
-        "cache": platformdirs.user_cache_path,
-        "state": platformdirs.user_state_path,
-    }[kind]
-    return found("shoestring", appauthor=False)
+    return Path(home).expanduser().absolute() / kind if home else _platform_root(kind)
 
 
 def models_dir() -> Path:

@@ -1,0 +1,1 @@
+"""The models room: references, fetching, file headers, and what a model is."""

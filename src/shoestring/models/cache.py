@@ -1,0 +1,170 @@
+"""What the cache holds: list it, fill it, check it, empty it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoestring.errors import CorruptDownloadError, ModelError, ModelNotFoundError
+from shoestring.models.progress import FetchProgress, Progress
+from shoestring.models.reference import Resolved, resolve
+from shoestring.models.starters import MANIFEST, STARTERS, Starter, folder_of, installed
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class CachedModel:
+    """A model that is in the cache, or a starter that could be.
+
+    Attributes:
+        id: what users call it.
+        description: what it is.
+        present: whether it is on this machine.
+        files: absolute paths; empty where it is not present.
+        size_bytes: on the disk, or what it will take there.
+        download_bytes: what fetching it transfers.
+        fetched: when it came, ISO 8601 in UTC; None where it is not present.
+        source, license: where it comes from, and under which licence (its text: `license_url`).
+    """
+
+    id: str
+    description: str
+    present: bool
+    files: tuple[Path, ...]
+    size_bytes: int
+    download_bytes: int
+    fetched: str | None
+    source: str
+    license: str
+    license_url: str
+
+
+def list_models(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedModel, ...]:
+    """Every starter, present or not, in the order of their table. Touches no network."""
+    return tuple(_describe(starter) for starter in starters.values())
+
+
+def pull(
+    reference: str, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
+) -> Resolved:
+    """Make sure that a model is here and whole: fetch what is missing, hash what is here, fetch again what is damaged.
+
+    Raises:
+        As `reference.resolve`.
+    """
+    starter = starters.get(reference)
+    if starter and installed(starter):
+        try:
+            verify(reference, progress, starters=starters)
+        except CorruptDownloadError:
+            remove(reference, starters=starters)
+    return resolve(reference, progress=progress, starters=starters)
+
+
+def verify(
+    name: str, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
+) -> None:
+    """Hash a fetched starter again.
+
+    Raises:
+        CorruptDownloadError: it has changed since it was fetched.
+        ModelNotFoundError: it is unknown or not here.
+    """
+    import hashlib
+
+    starter = _starter(name, starters)
+    path = installed(starter)
+    if path is None:
+        raise _not_here(starter)
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            if progress:
+                progress(FetchProgress(f"Checking {name}", done, starter.size_bytes))
+    if digest.hexdigest() != starter.sha256:
+        raise CorruptDownloadError(
+            f"{path} has changed since it was fetched: its sha256 is not the pinned one.",
+            "Remove it and fetch it again.",
+        )
+
+
+def remove(name: str, *, starters: Mapping[str, Starter] = STARTERS) -> int:
+    """Remove a starter from the cache, what interrupted fetches left of it included.
+
+    A process that is using the model keeps it until it ends (on Windows the removal is refused).
+    Waits while another process is fetching it.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        ModelNotFoundError: it is unknown, or nothing of it is here.
+        ModelError: the system refuses to remove it.
+    """
+    import shutil
+    import tempfile
+
+    from shoestring.models.fetch import discard_leftovers, locked
+
+    starter = _starter(name, starters)
+    home = folder_of(starter).parent
+    if not home.is_dir():
+        raise _not_here(starter)
+    try:
+        with locked(starter, lambda _: None):
+            # Out of sight in one rename each, so that a kill leaves no half a model behind.
+            for folder in [path for path in home.iterdir() if not path.name.startswith(".")]:
+                folder.replace(Path(tempfile.mkdtemp(prefix=".staging-", dir=home)) / "removed")
+            freed = discard_leftovers(home)
+            shutil.rmtree(home)
+    except OSError as error:
+        raise ModelError(
+            f"{name} cannot be removed from {home}: {error.strerror}.", "Is a program still using it?"
+        ) from error
+    return freed
+
+
+def _describe(starter: Starter) -> CachedModel:
+    path = installed(starter)
+    return CachedModel(
+        id=starter.name,
+        description=starter.description,
+        present=path is not None,
+        files=(path,) if path else (),
+        size_bytes=starter.size_bytes,
+        download_bytes=starter.download_bytes,
+        fetched=_fetched(path.parent / MANIFEST) if path else None,
+        source=starter.source,
+        license=starter.license,
+        license_url=starter.license_url,
+    )
+
+
+def _fetched(manifest: Path) -> str | None:
+    """When a model came, as its manifest tells; None where the manifest cannot be read."""
+    try:
+        found: Any = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    when = found.get("fetched") if isinstance(found, dict) else None
+    return when if isinstance(when, str) else None
+
+
+def _starter(name: str, starters: Mapping[str, Starter]) -> Starter:
+    if starter := starters.get(name):
+        return starter
+    raise ModelNotFoundError(
+        f"{name!r} is not a model of the cache.", f"The cache keeps starters: {', '.join(starters)}."
+    )
+
+
+def _not_here(starter: Starter) -> ModelNotFoundError:
+    return ModelNotFoundError(
+        f"{starter.name} is not on this machine.", "There is nothing of it in the cache."
+    )

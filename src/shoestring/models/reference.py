@@ -1,0 +1,168 @@
+"""From what a user calls a model to its files on this machine.
+
+A reference is a starter's name (`smollm2`) or the path of a `.gguf` file; any part of a split
+model (`…-00001-of-00003.gguf`) means all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoestring.errors import AccessError, InvalidModelFileError, ModelNotFoundError, UsageError
+from shoestring.models.progress import Progress
+from shoestring.models.starters import STARTERS, Starter, installed
+
+_SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
+_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_MAGIC = b"GGUF"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A model that is on this machine.
+
+    Attributes:
+        id: what the user calls it: the starter's name, or the path as it was given.
+        files: absolute paths of the `.gguf`, or of all parts of a split one in order.
+        license: of a starter; None for a file, whose own header may tell.
+        source: where it came from, for people.
+    """
+
+    id: str
+    files: tuple[Path, ...]
+    license: str | None
+    source: str
+
+
+def resolve(
+    reference: str,
+    *,
+    progress: Progress | None = None,
+    offline: bool = False,
+    starters: Mapping[str, Starter] = STARTERS,
+) -> Resolved:
+    """Find a model, fetching a starter on first use. A cached one costs no import and no network.
+
+    A starter's name means the starter, even where a file has the same name (write `./smollm2` for it).
+    The content of a `.gguf` file is not looked at here; reading its header does that.
+
+    Args:
+        reference: a starter's name or a path (`~` allowed).
+        progress: told of bytes while a starter is fetched.
+        offline: never use the network.
+        starters: those to choose from, by name.
+
+    Raises:
+        UsageError: the reference is empty.
+        ModelNotFoundError: no such starter or file, a part of a split model is missing, or (offline)
+            the starter is not here yet.
+        InvalidModelFileError: the file is not GGUF.
+        AccessError: the file cannot be read.
+        FetchError, DiskFullError: as `fetch.fetch`.
+    """
+    if not reference.strip():
+        raise UsageError("No model is named.", _offer(starters))
+    if starter := starters.get(reference):
+        return _resolve_starter(starter, progress, offline)
+    path = os.path.expanduser(reference)  # noqa: PTH111 (pathlib raises where there is no such user)
+    if os.path.lexists(path):
+        return Resolved(reference, _files_at(Path(path)), None, "a local file")
+    raise _not_found(reference, starters)
+
+
+def _resolve_starter(starter: Starter, progress: Progress | None, offline: bool) -> Resolved:
+    path = installed(starter)
+    if path is None and offline:
+        raise ModelNotFoundError(
+            f"{starter.name} is not on this machine yet, and nothing may be fetched offline.",
+            "Fetch it once with a network; after that it needs none.",
+        )
+    if path is None:
+        from shoestring.models.fetch import fetch
+
+        path = fetch(starter, progress)
+    return Resolved(starter.name, (path,), starter.license, starter.source)
+
+
+def _files_at(path: Path) -> tuple[Path, ...]:
+    """The file, or all parts of the split model it belongs to; readable, and GGUF by name or content."""
+    if path.is_dir():
+        raise ModelNotFoundError(f"{path} is a folder, not a model file.", _hint_for_folder(path))
+    split = _SPLIT.fullmatch(path.name)
+    files = _parts(path, split) if split else (path.absolute(),)
+    for file in files:
+        if not file.exists():
+            raise ModelNotFoundError(f"{file} is a link to something that is not there.", _HINT_PATH)
+        if not file.is_file():
+            raise InvalidModelFileError(f"{file} is not a regular file.", _HINT_PATH)
+        if not os.access(file, os.R_OK):
+            raise AccessError(f"{file} may not be read by this user.", "Change its permissions, or copy it.")
+    if path.suffix.lower() != ".gguf":
+        with path.open("rb") as stream:
+            if stream.read(len(_MAGIC)) != _MAGIC:
+                raise InvalidModelFileError(f"{path} is not a GGUF file.", _HINT_PATH)
+    return files
+
+
+def _parts(path: Path, split: re.Match[str]) -> tuple[Path, ...]:
+    """All parts in order, for a file named as part `part` of `parts` (llama.cpp's convention)."""
+    part, parts = int(split["part"]), int(split["parts"])
+    if not 1 <= part <= parts:
+        raise InvalidModelFileError(f"{path} is named as part {part} of {parts}.", _HINT_PATH)
+    folder, suffix = path.absolute().parent, path.suffix
+    files = [folder / f"{split['stem']}-{n:05}-of-{parts:05}{suffix}" for n in range(1, parts + 1)]
+    if missing := [file.name for file in files if not os.path.lexists(file)]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelNotFoundError(
+            f"{path.name} is one of {parts} parts, and {missing[0]}{more} is missing from {folder}.",
+            "Put all parts of a split model into one folder.",
+        )
+    return tuple(files)
+
+
+def _not_found(reference: str, starters: Mapping[str, Starter]) -> ModelNotFoundError:
+    shown = reference if len(reference) <= 200 else f"{reference[:200]}…"
+    if "://" in reference:
+        return ModelNotFoundError(f"{shown}: addresses are not supported by this version yet.", _HINT_LOCAL)
+    if not reference.lower().endswith(".gguf"):
+        if _HUB.fullmatch(reference):
+            return ModelNotFoundError(
+                f"There is no file {shown}, and models of the Hugging Face hub are "
+                "not supported by this version yet.",
+                _HINT_LOCAL,
+            )
+        if not {os.sep, os.altsep} & set(reference) and "\0" not in reference:
+            return ModelNotFoundError(f"There is no model called {shown!r}.", _nearest(reference, starters))
+    return ModelNotFoundError(f"There is no file {shown}.", _HINT_PATH)
+
+
+def _nearest(name: str, starters: Mapping[str, Starter]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), list(starters), n=1)
+    return f"Did you mean {near[0]}? {_offer(starters)}" if near else _offer(starters)
+
+
+def _offer(starters: Mapping[str, Starter]) -> str:
+    return f"Name a starter ({', '.join(starters)}) or give the path of a .gguf file."
+
+
+def _hint_for_folder(folder: Path) -> str:
+    """The models inside, first parts only; a folder that cannot be listed has none to offer."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".gguf")
+    except OSError:
+        names = []
+    first_parts = [name for name in names if not (s := _SPLIT.fullmatch(name)) or int(s["part"]) == 1]
+    if not first_parts:
+        return _HINT_PATH
+    more = f" and {len(first_parts) - 3} more" if len(first_parts) > 3 else ""
+    return f"Give one of the files in it: {', '.join(first_parts[:3])}{more}."
+
+
+_HINT_PATH = "Give the path of a .gguf file."
+_HINT_LOCAL = "Download its .gguf file yourself and give the path."
