@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +77,8 @@ class TokenizerFacts:
         bos_id, eos_id: special token ids, or None.
         add_bos: whether the tokenizer itself puts BOS in front of a text.
         add_eos: whether it puts EOS behind.
+        special_tokens: id → text of the tokens stored as UNKNOWN, CONTROL or USER_DEFINED: the names that
+            must never become tokens when a user types them.
     """
 
     model: str
@@ -92,6 +94,7 @@ class TokenizerFacts:
     eos_id: int | None
     add_bos: bool
     add_eos: bool
+    special_tokens: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
