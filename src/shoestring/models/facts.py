@@ -95,6 +95,7 @@ class TokenizerFacts:
     add_bos: bool
     add_eos: bool
     special_tokens: dict[int, str] = field(default_factory=dict)
+    special_tokens: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
