@@ -1,0 +1,285 @@
+"""A session keeps its promises whatever happens to its worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shoestring.engines.base import Event, Finished, Sampling, Segment, Token
+from shoestring.engines.fake import Script, fake_model
+from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError, WorkerDiedError
+from shoestring.runtime.ledger import Ledger
+from shoestring.runtime.session import Session, open_session, prestart
+from shoestring.units import MiB
+
+Open = Callable[..., Session]
+SLOW = Script(reply="x" * 200, token_s=0.01)
+
+
+@pytest.fixture
+def open_fake(tmp_path: Path, home: Path) -> Iterator[Open]:
+    """Opens sessions on the fake engine in a home of their own, and closes them."""
+    opened: list[Session] = []
+
+    def make(script: Script = Script(), context: int = 4096, **options: object) -> Session:  # noqa: B008
+        facts, plan = fake_model(tmp_path / f"script{len(opened)}", script, context=context)
+        opened.append(open_session(facts, plan, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for session in opened:
+        session.close()
+
+
+def text_of(events: Iterator[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Token))
+
+
+def worker_pid(session: Session) -> int:
+    session.load()
+    assert session._life is not None
+    pid = session._life.backend.pid
+    assert pid is not None
+    return pid
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_session_streams_what_the_engine_says(open_fake: Open) -> None:
+    assert text_of(open_fake(Script(reply="Grüße 🌍")).generate([1], Sampling())) == "Grüße 🌍"
+
+
+def test_a_session_tokenises_segments(open_fake: Open) -> None:
+    assert open_fake().tokenize([Segment("<|end|>", special=True), Segment("<")]) == [257, 60]
+
+
+def test_nothing_is_started_before_it_is_needed(open_fake: Open) -> None:
+    session = open_fake()
+    assert session._life is None
+    assert session.load_s is None
+
+
+def test_a_prestarted_worker_is_used(open_fake: Open) -> None:
+    worker = prestart("fake")
+    session = open_fake(worker=worker)
+    assert worker_pid(session) == worker.pid
+
+
+def test_a_prestarted_worker_of_another_engine_is_replaced(open_fake: Open) -> None:
+    worker = prestart("llama_cpp")
+    session = open_fake(worker=worker)
+    assert worker_pid(session) != worker.pid
+    assert not is_running(worker.pid)
+
+
+def test_closing_ends_the_worker_and_gives_its_memory_back(open_fake: Open) -> None:
+    session = open_fake(Script(load_bytes=64 * MiB))
+    pid = worker_pid(session)
+    session.close()
+    assert not is_running(pid)
+
+
+def test_a_dropped_session_unloads(tmp_path: Path, home: Path) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script())
+    session = open_session(facts, plan)
+    pid = worker_pid(session)
+    del session
+    assert not is_running(pid)
+
+
+def test_many_requests_share_one_worker(open_fake: Open) -> None:
+    session = open_fake(Script(reply="abcdefgh", token_s=0.002))
+    texts: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: texts.append(text_of(session.generate([1], Sampling()))))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == ["abcdefgh"] * 8
+
+
+def test_closing_the_iterator_cancels_the_generation(open_fake: Open) -> None:
+    session = open_fake(Script(reply="x" * 100_000, token_s=0.001), context=200_000)
+    events = session.generate([1], Sampling())
+    next(event for event in events if isinstance(event, Token))
+    events.close()  # type: ignore[attr-defined]
+    assert text_of(session.generate([1], Sampling(max_tokens=3))) == "xxx"
+
+
+def test_a_prompt_too_long_is_refused_before_anything_is_loaded(open_fake: Open) -> None:
+    session = open_fake(context=16)
+    with pytest.raises(PromptTooLongError):
+        session.generate([1] * 20, Sampling())
+    assert session._life is None
+
+
+def test_a_failed_request_leaves_the_worker_alive(open_fake: Open) -> None:
+    session = open_fake(Script(reply="abcdef", fail_after_tokens=3))
+    pid = worker_pid(session)
+    with pytest.raises(EngineError):
+        text_of(session.generate([1], Sampling()))
+    assert text_of(session.generate([1], Sampling(max_tokens=2))) == "ab"
+    assert worker_pid(session) == pid
+
+
+def test_a_model_that_cannot_be_loaded_is_an_engine_error(open_fake: Open) -> None:
+    session = open_fake()
+    session.facts.files[0].write_text("{")
+    with pytest.raises(EngineError):
+        session.load()
+
+
+def test_a_worker_killed_in_mid_answer_is_a_typed_error_and_the_next_call_works(open_fake: Open) -> None:
+    session = open_fake(SLOW)
+    pid = worker_pid(session)
+    events = session.generate([1], Sampling())
+    next(event for event in events if isinstance(event, Token))
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError) as caught:
+        text_of(events)
+    assert caught.value.exit_code == -signal.SIGKILL
+    assert text_of(session.generate([1], Sampling(max_tokens=3))) == "xxx"
+    assert worker_pid(session) != pid
+
+
+def test_a_worker_that_kills_itself_says_how_it_died(open_fake: Open) -> None:
+    session = open_fake(Script(die_after_tokens=3))
+    with pytest.raises(WorkerDiedError, match="SIGKILL"):
+        text_of(session.generate([1], Sampling()))
+
+
+def test_all_requests_in_flight_hear_of_the_death(open_fake: Open) -> None:
+    session = open_fake(SLOW)
+    pid = worker_pid(session)
+    failures: list[type[Exception]] = []
+    started = threading.Barrier(5)
+
+    def ask() -> None:
+        events = session.generate([1], Sampling())
+        next(event for event in events if isinstance(event, Token))
+        started.wait()
+        try:
+            text_of(events)
+        except WorkerDiedError as error:
+            failures.append(type(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    os.kill(pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    assert failures == [WorkerDiedError] * 4
+
+
+def test_a_worker_that_grows_past_its_plan_is_stopped_with_the_figures(open_fake: Open) -> None:
+    session = open_fake(Script(reply="x" * 400, bytes_per_token=4 * MiB, token_s=0.01))
+    with pytest.raises(MemoryGuardError) as caught:
+        text_of(session.generate([1], Sampling()))
+    assert caught.value.plan is session.plan
+    assert (caught.value.measured_bytes or 0) > session.plan.bytes.total
+    assert text_of(session.generate([1], Sampling(max_tokens=1))) == "x"
+
+
+def test_the_guard_offers_what_would_fit(open_fake: Open, tmp_path: Path) -> None:
+    _, smaller = fake_model(tmp_path / "smaller", Script(), context=512)
+    growing = Script(reply="x" * 400, bytes_per_token=4 * MiB, token_s=0.01)
+    session = open_fake(growing, alternatives=[smaller])
+    with pytest.raises(MemoryGuardError) as caught:
+        text_of(session.generate([1], Sampling()))
+    assert caught.value.alternative is smaller
+
+
+def test_without_the_guard_a_worker_may_grow(open_fake: Open) -> None:
+    session = open_fake(Script(reply="x" * 20, bytes_per_token=8 * MiB), guard=False)
+    assert text_of(session.generate([1], Sampling())) == "x" * 20
+
+
+def test_memory_is_reported_predicted_beside_measured(open_fake: Open) -> None:
+    session = open_fake(Script(load_bytes=32 * MiB), context=100)
+    text_of(session.generate([1] * 10, Sampling(max_tokens=5)))
+    report = session.memory()
+    assert report.measured_peak_bytes is not None
+    assert report.measured_peak_bytes > 32 * MiB
+    assert report.error == report.predicted_bytes / report.measured_peak_bytes - 1
+    assert (report.context_tokens, report.context_full) == (15, False)
+
+
+def test_memory_of_a_closed_session_is_still_known(open_fake: Open) -> None:
+    session = open_fake()
+    session.load()
+    session.close()
+    assert session.memory().measured_peak_bytes
+
+
+def test_every_load_is_written_to_the_ledger(open_fake: Open) -> None:
+    session = open_fake(context=128)
+    text_of(session.generate([1], Sampling(max_tokens=2)))
+    session.close()
+    (record,) = Ledger().records()
+    assert (record.model, record.context_tokens, record.context_full) == ("fake", 3, False)
+    assert record.outcome == "closed"
+
+
+def test_a_filled_context_is_recorded_as_such(open_fake: Open) -> None:
+    session = open_fake(Script(reply="abc"), context=128)
+    text_of(session.generate([1] * 60, Sampling(ignore_eos=True)))
+    session.close()
+    assert Ledger().records()[0].context_full
+
+
+def test_a_ledger_that_cannot_be_written_does_not_fail_the_answer(
+    open_fake: Open, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = open_fake()
+    session.load()
+    (home / "state" / "ledger.sqlite3").mkdir(parents=True)
+    session.close()
+    assert "ledger" in caplog.text
+
+
+def test_in_process_gives_the_same_answers(open_fake: Open) -> None:
+    session = open_fake(Script(reply="same"), in_process=True)
+    assert text_of(session.generate([1], Sampling())) == "same"
+    assert session.tokenize([Segment("a")]) == [97]
+    assert session.memory().measured_peak_bytes is None
+
+
+def test_in_process_generation_can_be_cancelled_and_fails_alike(open_fake: Open) -> None:
+    session = open_fake(Script(reply="abcdef", fail_after_tokens=3), in_process=True)
+    events = session.generate([1], Sampling())
+    next(event for event in events if isinstance(event, Token))
+    events.close()  # type: ignore[attr-defined]
+    with pytest.raises(EngineError):
+        text_of(session.generate([1], Sampling()))
+
+
+def test_the_last_event_carries_the_figures(open_fake: Open) -> None:
+    *_, last = open_fake(Script(reply="abc")).generate([1, 2], Sampling())
+    assert isinstance(last, Finished)
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (2, 4)
+
+
+def test_a_session_notices_a_worker_that_died_between_calls(open_fake: Open) -> None:
+    session = open_fake(Script(reply="ab"))
+    pid = worker_pid(session)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while session._life is not None and session._life.usable and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert text_of(session.generate([1], Sampling())) == "ab"
