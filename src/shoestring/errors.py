@@ -7,7 +7,8 @@
     ├── DoesNotFitError            no plan fits the memory that is free
     ├── ModelError                 something is wrong with a model
     │   ├── ModelNotFoundError     no model by this name, no file at this path
-    │   └── InvalidModelFileError  the file is not what it claims to be; refused before native code saw it
+    │   ├── InvalidModelFileError  the file is not what it claims to be; refused before native code saw it
+    │   └── TemplateError          the model's chat template is broken or refuses the conversation
     ├── FetchError                 a download failed
     │   ├── NetworkError           the package index or the hub could not be reached
     │   └── CorruptDownloadError   what arrived is not what was pinned
@@ -108,6 +109,10 @@ class ModelNotFoundError(ModelError):
 
 class InvalidModelFileError(ModelError):
     """The file is not what it claims to be. Raised before any native code opens it."""
+
+
+class TemplateError(ModelError):
+    """The model's chat template is broken, costs too much to render, or refuses the conversation."""
 
 
 class FetchError(ShoestringError):

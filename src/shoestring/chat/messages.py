@@ -1,0 +1,71 @@
+"""What is said in a conversation, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from shoestring.errors import UsageError
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. The role is checked on construction, since templates paste it next to special tokens.
+
+    Raises:
+        UsageError: the role is none of `ROLES`, or the content is not text.
+    """
+
+    role: Role
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise UsageError(f"{self.role!r} is not a role.", f"Roles are {', '.join(ROLES)}.")
+        if not isinstance(self.content, str):
+            raise UsageError(f"The {self.role} message is a {type(self.content).__name__}, not text.")
+        try:
+            self.content.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"The {self.role} message is not valid Unicode: it holds a lone surrogate.",
+                "Read the text with the encoding it was written in.",
+            ) from error
+
+
+Said = str | Message | Mapping[str, str]
+
+
+def conversation(said: str | Sequence[Said], *, system: str | None = None) -> tuple[Message, ...]:
+    """A conversation from what callers hold: one question, messages, or mappings with `role` and `content`.
+
+    Args:
+        said: a question, or turns in order; a bare string among them is the user's.
+        system: instructions put in front.
+
+    Raises:
+        UsageError: nothing is said, a turn is malformed, or there are two system messages.
+    """
+    turns = [said] if isinstance(said, str) else list(said)
+    messages = [_message(turn) for turn in turns]
+    if system is not None:
+        if any(message.role == "system" for message in messages):
+            raise UsageError("There are two system messages: one in the conversation and one beside it.")
+        messages.insert(0, Message("system", system))
+    if not any(message.role == "user" and message.content.strip() for message in messages):
+        raise UsageError("The prompt is empty.", "Say something to the model.")
+    return tuple(messages)
+
+
+def _message(turn: Said) -> Message:
+    if isinstance(turn, Message):
+        return turn
+    if isinstance(turn, str):
+        return Message("user", turn)
+    if set(turn) != {"role", "content"}:
+        raise UsageError("A message needs exactly a role and a content.", f"This one is {turn!r}.")
+    return Message(cast(Role, turn["role"]), turn["content"])

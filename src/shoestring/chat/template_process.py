@@ -1,0 +1,90 @@
+"""Renders a chat template in a process of its own, where the operating system bounds its time and memory.
+
+`python -m shoestring.chat.template_process`: one JSON job on stdin, one JSON result on stdout. It costs a
+start of Python (about 0.1 s), so only templates that cannot be counted in the parent come here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from shoestring.chat.sandbox import (
+    TEMPLATE_FAULTS,
+    RefusalError,
+    UntameError,
+    Variables,
+    faulty,
+    refused,
+    strict_environment,
+)
+from shoestring.errors import TemplateError
+from shoestring.units import MiB
+
+_SECONDS = 10
+_MEMORY_BYTES = 512 * MiB  # address space
+_OUTPUT_BYTES = 64 * MiB
+
+
+def render_apart(template: str, variables: Sequence[Variables]) -> list[str]:
+    """Render once for each set of variables.
+
+    Raises:
+        TemplateError: the template fails, refuses the conversation, or needs more time or memory than it may.
+    """
+    job = json.dumps({"template": template, "variables": list(variables)}).encode()
+    command = [sys.executable, "-m", "shoestring.chat.template_process"]
+    try:
+        done = subprocess.run(command, input=job, capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise _too_costly() from None
+    if done.returncode != 0:
+        raise _too_costly()
+    result: dict[str, Any] = json.loads(done.stdout)
+    if "refused" in result:
+        raise refused(result["refused"])
+    if "failed" in result:
+        raise faulty(ValueError(result["failed"]))
+    return list(result["texts"])
+
+
+def _too_costly() -> TemplateError:
+    return TemplateError(
+        f"The model's chat template wanted more than {_SECONDS} s or {_MEMORY_BYTES // MiB} MiB.",
+        "A template like this is broken or hostile; the model can still complete plain text.",
+    )
+
+
+def _limit_this_process() -> None:
+    if sys.platform == "win32":
+        return  # the parent's time limit still holds
+    import resource
+
+    for limit, value in ((resource.RLIMIT_AS, _MEMORY_BYTES), (resource.RLIMIT_CPU, _SECONDS)):
+        resource.setrlimit(limit, (value, value))
+
+
+def _main() -> None:
+    _limit_this_process()
+    job = json.loads(sys.stdin.buffer.read())
+    result: dict[str, Any]
+    try:
+        compiled = strict_environment().from_string(job["template"])
+        texts = [compiled.render(**each) for each in job["variables"]]
+        result = {"texts": texts}
+        if sum(map(len, texts)) > _OUTPUT_BYTES:
+            sys.exit(1)
+    except RefusalError as refusal:
+        result = {"refused": str(refusal)}
+    except MemoryError:
+        sys.exit(1)
+    except (*TEMPLATE_FAULTS, UntameError) as fault:
+        result = {"failed": str(fault) or type(fault).__name__}
+    sys.stdout.buffer.write(json.dumps(result).encode())
+
+
+if __name__ == "__main__":
+    _main()
