@@ -1,0 +1,55 @@
+"""The key-value cache of llama.cpp: cells × the bytes of a key row and a value row, layer by layer."""
+
+from __future__ import annotations
+
+from shoestring.models.facts import AttentionFacts, ModelFacts
+from shoestring.planning.base import EngineSettings, KvPrecision
+
+PADDING = 256  # cells; llama.cpp rounds each sequence's context and window up to this (GGML_PAD in llama-context.cpp)
+
+_BLOCK: dict[KvPrecision, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
+"""Values in a block, bytes of a block (ggml's own type table)."""
+
+
+def padded_context(settings: EngineSettings) -> int:
+    """Cells that llama.cpp reserves for one sequence: the context rounded up to 256."""
+    return _pad(settings.context)
+
+
+def cells_per_sequence(attention: AttentionFacts, settings: EngineSettings) -> int:
+    """Cells of one layer for one sequence: the context, or a sliding window plus one micro-batch, rounded up to 256.
+
+    Source: `llama_kv_cache_iswa` in llama.cpp (not unified: each sequence has its own cells).
+    """
+    context = padded_context(settings)
+    if attention.window is None:
+        return context
+    ubatch = min(settings.ubatch, context * settings.batch)
+    return _pad(min(context, attention.window + ubatch))
+
+
+def row_bytes(n_values: int, precision: KvPrecision) -> int:
+    """Bytes of `n_values` in the cache's precision; quantised rows hold whole blocks of 32."""
+    per_block, block_bytes = _BLOCK[precision]
+    return -(-n_values // per_block) * block_bytes
+
+
+def kv_cache_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+    """Bytes of all keys and values: Σ over layers of cells · batch · (key row + value row).
+
+    Raises:
+        ValueError: a layer's cells cannot be counted; callers ask `unaccounted` first.
+    """
+    total = 0
+    for i, layer in enumerate(facts.layers):
+        a = layer.attention
+        if a is None:
+            raise ValueError(f"layer {i} keeps no key-value cells that are understood here")
+        row = row_bytes(a.kv_heads * a.head_dim_k, settings.kv_precision)
+        row += row_bytes(a.kv_heads * a.head_dim_v, settings.kv_precision)
+        total += cells_per_sequence(a, settings) * settings.batch * row
+    return total
+
+
+def _pad(cells: int) -> int:
+    return -(-cells // PADDING) * PADDING
