@@ -12,8 +12,10 @@ class Cpu:
     Attributes:
         model: marketing name as the system gives it.
         cores_physical: physical cores, or None where the system does not tell.
-        cores_logical: logical cores that this process may run on (affinity and cgroup quota applied, at least 1).
-        features: instruction sets that matter to inference, lower case (`avx2`, `avx512_vnni`, `neon`…), sorted.
+        cores_logical: logical cores that this process may run on: affinity and cgroup quota applied, the
+            quota rounded up; at least 1.
+        features: instruction sets that matter to inference, lower case (`avx2`, `avx512_vnni`, `neon`…),
+            sorted; empty where the system does not tell.
     """
 
     model: str
@@ -29,7 +31,7 @@ class Memory:
     Attributes:
         total_bytes: what the machine has.
         available_bytes: what a new process could take without swapping: the smaller of the
-            system's figure and the room left under the cgroup limit.
+            system's figure and the room left under the cgroup limit, file cache counted as free in both.
         limit_bytes: the cgroup limit that really applies (the smallest on the way to the root,
             v1 or v2), or None when there is none below `total_bytes`.
     """
