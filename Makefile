@@ -6,8 +6,9 @@
 
 PYTHON ?= python3
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# The one call to the machine's own pip writes into our environment; people who forbid pip outside one still may.
+# The machine's own pip is called once, and writes into our environment: neither refusal nor warning applies.
 export PIP_REQUIRE_VIRTUALENV := 0
+export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help demo test clean
 .DELETE_ON_ERROR:
