@@ -1,0 +1,144 @@
+"""What a generation gives: the text, and beside it what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from shoestring.engines.base import Event, Finished, FinishReason, Token, Usage
+from shoestring.errors import EngineError
+from shoestring.planning.base import Plan
+from shoestring.runtime.session import MemoryReport, Session
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long it took; None where there is nothing to divide.
+
+    Attributes:
+        load_s: seconds the engine took to load the model, the last time.
+        time_to_first_token_s: from the request to a loaded model until the first text arrived; None if none did.
+        prefill_tokens_per_s: prompt tokens that were computed (not reused from the cache), per second.
+        decode_tokens_per_s: tokens after the first, per second.
+    """
+
+    load_s: float | None
+    time_to_first_token_s: float | None
+    prefill_tokens_per_s: float | None
+    decode_tokens_per_s: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished generation. `str(answer)` is its text.
+
+    Attributes:
+        model: what the user calls the model.
+        finish_reason: `stop` (the model ended, or a stop string came), `length` (as many tokens as allowed),
+            `context` (the context is full) or `cancelled`.
+        memory: predicted beside measured, so far.
+        plan: what the model was loaded with.
+        notes: what the user should know about the text, one sentence each.
+    """
+
+    model: str
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    memory: MemoryReport
+    plan: Plan
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Stream:
+    """The pieces of an answer as they come: iterate once. Afterwards `answer` has the figures.
+
+    Closing it early cancels the generation; so does leaving its `with` block.
+
+    Attributes:
+        text: what has come so far.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        events: Iterator[Event],
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.text = ""
+        self.notes = notes
+        self._session = session
+        self._answer: Answer | None = None
+        self._pieces = self._run(events)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is still running. Idempotent."""
+        self._pieces.close()
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; runs to its end first if need be.
+
+        Raises:
+            EngineError: the generation was cancelled or failed, so there are no figures.
+        """
+        for _ in self:
+            pass
+        if self._answer is None:
+            raise EngineError("This answer was not finished, so there are no figures for it.")
+        return self._answer
+
+    def _run(self, events: Iterator[Event]) -> Generator[str, None, None]:
+        start = time.perf_counter()
+        first_s: float | None = None
+        try:
+            for event in events:
+                if isinstance(event, Token):
+                    if first_s is None:
+                        first_s = time.perf_counter() - start
+                    self.text += event.text
+                    yield event.text
+                elif isinstance(event, Finished):
+                    self._answer = self._finished(event, first_s)
+        finally:
+            if isinstance(events, Generator):
+                events.close()
+
+    def _finished(self, event: Finished, first_s: float | None) -> Answer:
+        usage, timings = event.usage, event.timings
+        return Answer(
+            model=self._session.facts.id,
+            text=self.text,
+            finish_reason=event.reason,
+            usage=usage,
+            timings=Timings(
+                load_s=self._session.load_s,
+                time_to_first_token_s=first_s,
+                prefill_tokens_per_s=_rate(usage.prompt_tokens - usage.cached_tokens, timings.prefill_s),
+                decode_tokens_per_s=_rate(usage.completion_tokens - 1, timings.decode_s),
+            ),
+            memory=self._session.memory(),
+            plan=self._session.plan,
+            notes=self.notes,
+        )
+
+
+def _rate(n: int, seconds: float) -> float | None:
+    return n / seconds if n > 0 and seconds > 0 else None

@@ -1,0 +1,228 @@
+"""A model you can talk to: `Model` joins a session, the model's chat template and its sampling defaults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+from shoestring.chat import sampling as sampling_rules
+from shoestring.chat.answer import Answer, Stream
+from shoestring.chat.messages import Message, Said, conversation
+from shoestring.engines.base import Event, Sampling, Segment
+from shoestring.errors import ShoestringError, UsageError
+from shoestring.models.facts import Kind, ModelFacts
+from shoestring.planning.base import Plan
+from shoestring.runtime.session import Session
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from shoestring.chat.conversation import Conversation
+
+
+class Model:
+    """A loaded model. A context manager; closing it gives back all its memory.
+
+    Attributes:
+        session: what runs it; it reloads by itself when its worker died.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._loading: _Loading | None = None
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the model is."""
+        return self.session.facts
+
+    @property
+    def plan(self) -> Plan:
+        """What it was loaded with."""
+        return self.session.plan
+
+    @property
+    def kind(self) -> Kind:
+        """`chat`, or `base` for a model that only continues text."""
+        return self.facts.kind
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Model {self.facts.id}: {self.kind}, {self.plan.precision}, context {self.plan.context:,}>"
+
+    def close(self) -> None:
+        """Unload. Idempotent; a later call would load again."""
+        self.session.close()
+
+    def load(self) -> None:
+        """Load now instead of at first use. Raises as `Session.load`."""
+        self._loaded()
+
+    def start_loading(self) -> None:
+        """Load in the background; the first call that needs the model waits for it and raises its error."""
+        if self._loading is None:
+            self._loading = _Loading(self.session)
+
+    @overload
+    def chat(
+        self,
+        said: str | Sequence[Said],
+        *,
+        system: str | None = None,
+        stream: Literal[False] = False,
+        **sampling: Unpack[sampling_rules.SamplingOptions],
+    ) -> Answer: ...
+    @overload
+    def chat(
+        self,
+        said: str | Sequence[Said],
+        *,
+        system: str | None = None,
+        stream: Literal[True],
+        **sampling: Unpack[sampling_rules.SamplingOptions],
+    ) -> Stream: ...
+    def chat(
+        self,
+        said: str | Sequence[Said],
+        *,
+        system: str | None = None,
+        stream: bool = False,
+        **sampling: Unpack[sampling_rules.SamplingOptions],
+    ) -> Answer | Stream:
+        """Answer a question or continue a conversation, in the model's own chat format.
+
+        A base model has none: it continues the messages' text, one under the other, and the answer's `notes`
+        say so.
+
+        Args:
+            said: a question, or turns in order (`Message`s or mappings with `role` and `content`).
+            system: instructions put in front.
+            stream: give the pieces as they come instead of the whole answer.
+            sampling: see `Sampling`; what is not given is the model's own default.
+
+        Raises:
+            UsageError: an empty prompt, a malformed message or a parameter that can never work.
+            TemplateError: the model's chat template refuses the conversation.
+            PromptTooLongError: it does not fit the context; nothing is cut.
+            EngineError, WorkerError: as `Session.generate`.
+        """
+        messages = conversation(said, system=system)
+        if self.facts.chat_template is None:
+            text = "\n".join(message.content for message in messages)
+            return self._answer([Segment(text)], sampling, stream, notes=(self._base_note(),))
+        return self._answer(self.render(messages), sampling, stream)
+
+    @overload
+    def complete(
+        self, text: str, *, stream: Literal[False] = False, **sampling: Unpack[sampling_rules.SamplingOptions]
+    ) -> Answer: ...
+    @overload
+    def complete(
+        self, text: str, *, stream: Literal[True], **sampling: Unpack[sampling_rules.SamplingOptions]
+    ) -> Stream: ...
+    def complete(
+        self, text: str, *, stream: bool = False, **sampling: Unpack[sampling_rules.SamplingOptions]
+    ) -> Answer | Stream:
+        """Continue a text as it stands, without any chat format. Arguments and errors as `chat`."""
+        if not text:
+            raise UsageError("The prompt is empty.", "Give the model a text to continue.")
+        return self._answer([Segment(text)], sampling, stream)
+
+    def conversation(self, *, system: str | None = None) -> Conversation:
+        """A conversation that remembers its turns."""
+        from shoestring.chat.conversation import Conversation
+
+        return Conversation(self, system=system)
+
+    def sampling(self, **asked: Unpack[sampling_rules.SamplingOptions]) -> Sampling:
+        """What a generation with these parameters would use.
+
+        Raises:
+            UsageError: a parameter can never work.
+        """
+        return sampling_rules.choose(self.facts.sampling, asked)
+
+    def render(self, messages: Sequence[Message]) -> list[Segment]:
+        """A conversation in the model's own chat format, ready to tokenise.
+
+        Raises:
+            UsageError: the model has no chat template.
+            TemplateError: the template is broken or refuses the conversation.
+        """
+        if self.facts.chat_template is None:
+            raise UsageError(f"{self.facts.id} has no chat template.", "Complete plain text with it instead.")
+        from shoestring.chat.template import render
+
+        tokenizer = self.facts.tokenizer
+        names = tokenizer.special_tokens
+        return render(
+            self.facts.chat_template,
+            messages,
+            special_tokens=names.values(),
+            bos_token=_name(names, tokenizer.bos_id),
+            eos_token=_name(names, tokenizer.eos_id),
+        )
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of a prompt, with the beginning-of-sequence token in front where the model wants it."""
+        tokens = self._loaded().tokenize(segments)
+        bos = self.facts.tokenizer.bos_id
+        if self.facts.tokenizer.add_bos and bos is not None and tokens[:1] != [bos]:
+            tokens.insert(0, bos)  # the template may have printed it already; it must not stand there twice
+        return tokens
+
+    def _answer(
+        self,
+        segments: Sequence[Segment],
+        asked: sampling_rules.SamplingOptions,
+        stream: bool,
+        notes: tuple[str, ...] = (),
+    ) -> Answer | Stream:
+        sampling = self.sampling(**asked)
+        tokens = self.tokenize(segments)
+        events: Iterator[Event] = self.session.generate(tokens, sampling)
+        running = Stream(self.session, events, notes)
+        return running if stream else running.answer
+
+    def _base_note(self) -> str:
+        return f"{self.facts.id} is a base model: it continues the text instead of answering."
+
+    def _loaded(self) -> Session:
+        if self._loading is not None:
+            loading, self._loading = self._loading, None
+            loading.wait()
+        else:
+            self.session.load()
+        return self.session
+
+
+def _name(special_tokens: dict[int, str], token: int | None) -> str:
+    return "" if token is None else special_tokens.get(token, "")
+
+
+class _Loading:
+    """A load that runs beside the caller."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._error: ShoestringError | None = None
+        self._thread = threading.Thread(target=self._run, name="shoestring-load", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it is loaded; raises what the load raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._session.load()
+        except ShoestringError as error:
+            self._error = error
