@@ -30,6 +30,7 @@ WINDOWS: dict[str, WindowRule] = {
     "afmoe": WindowRule(4),
     "cohere2": WindowRule(4),
     "exaone-moe": WindowRule(4, default=128),
+    "exaone4": WindowRule(4, default=4096),
     "gemma2": WindowRule(2, default=4096),
     "gemma3": WindowRule(6),
     "gpt-oss": WindowRule(2),
@@ -48,13 +49,64 @@ WINDOWS: dict[str, WindowRule] = {
 
 FULL_ATTENTION = frozenset(
     {
-        *("apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom", "chameleon"),
+        *(
+            "apertus",
+            "arcee",
+            "arctic",
+            "baichuan",
+            "bailingmoe",
+            "bailingmoe2",
+            "bitnet",
+            "bloom",
+            "chameleon",
+        ),
         *("chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek", "dots1", "ernie4_5"),
         *("ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe", "gpt2", "gptneox", "granite"),
-        *("granitemoe", "grok", "grovemoe", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "internlm2", "jais"),
-        *("jais2", "llama", "maincoder", "minicpm", "minimax-m2", "mistral3", "mpt", "nemotron", "olmo", "olmoe"),
-        *("openelm", "orion", "paddleocr", "pangu-embedded", "phi2", "phi3", "phimoe", "plamo", "qwen", "qwen2"),
-        *("qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact", "seed_oss", "smollm3"),
+        *(
+            "granitemoe",
+            "grok",
+            "grovemoe",
+            "hunyuan-dense",
+            "hunyuan-moe",
+            "hunyuan_vl",
+            "internlm2",
+            "jais",
+        ),
+        *(
+            "jais2",
+            "llama",
+            "maincoder",
+            "minicpm",
+            "minimax-m2",
+            "mistral3",
+            "mpt",
+            "nemotron",
+            "olmo",
+            "olmoe",
+        ),
+        *(
+            "openelm",
+            "orion",
+            "paddleocr",
+            "pangu-embedded",
+            "phi2",
+            "phi3",
+            "phimoe",
+            "plamo",
+            "qwen",
+            "qwen2",
+        ),
+        *(
+            "qwen2moe",
+            "qwen2vl",
+            "qwen3",
+            "qwen3moe",
+            "qwen3vl",
+            "qwen3vlmoe",
+            "refact",
+            "seed_oss",
+            "smollm3",
+        ),
         *("stablelm", "starcoder", "starcoder2", "talkie", "xverse"),
     }
 )
@@ -62,7 +114,16 @@ FULL_ATTENTION = frozenset(
 
 WITHOUT_CACHE = frozenset(
     {
-        *("bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada", "llada-moe"),
+        *(
+            "bert",
+            "dream",
+            "eurobert",
+            "gemma-embedding",
+            "jina-bert-v2",
+            "jina-bert-v3",
+            "llada",
+            "llada-moe",
+        ),
         *("modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1", "t5encoder"),
     }
 )
@@ -70,10 +131,51 @@ WITHOUT_CACHE = frozenset(
 
 ROPE_OVER_WHOLE_HEAD = frozenset(
     {
-        *("apertus", "arcee", "arctic", "baichuan", "chameleon", "codeshell", "cogvlm", "dbrx", "deci", "deepseek"),
-        *("dots1", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe", "exaone4", "falcon", "granite", "grok"),
-        *("grovemoe", "hunyuan-moe", "hunyuan_vl", "internlm2", "jais2", "llama", "llama4", "maincoder", "mellum"),
-        *("minimax-m2", "mistral3", "nemotron", "olmo", "olmo2", "olmoe", "orion", "paddleocr", "pangu-embedded"),
+        *(
+            "apertus",
+            "arcee",
+            "arctic",
+            "baichuan",
+            "chameleon",
+            "codeshell",
+            "cogvlm",
+            "dbrx",
+            "deci",
+            "deepseek",
+        ),
+        *(
+            "dots1",
+            "ernie4_5",
+            "ernie4_5-moe",
+            "exaone",
+            "exaone-moe",
+            "exaone4",
+            "falcon",
+            "granite",
+            "grok",
+        ),
+        *(
+            "grovemoe",
+            "hunyuan-moe",
+            "hunyuan_vl",
+            "internlm2",
+            "jais2",
+            "llama",
+            "llama4",
+            "maincoder",
+            "mellum",
+        ),
+        *(
+            "minimax-m2",
+            "mistral3",
+            "nemotron",
+            "olmo",
+            "olmo2",
+            "olmoe",
+            "orion",
+            "paddleocr",
+            "pangu-embedded",
+        ),
         *("plamo", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "seed_oss"),
         *("smallthinker", "smollm3", "starcoder2", "talkie", "xverse"),
     }
@@ -81,7 +183,18 @@ ROPE_OVER_WHOLE_HEAD = frozenset(
 """Architectures whose graph asserts that rotary positions cover the whole head."""
 
 KEYS_AS_WIDE_AS_VALUES = ROPE_OVER_WHOLE_HEAD | {
-    *("afmoe", "bailingmoe2", "bitnet", "bloom", "chatglm", "cohere2", "command-r", "glm4", "glm4moe", "gpt2"),
+    *(
+        "afmoe",
+        "bailingmoe2",
+        "bitnet",
+        "bloom",
+        "chatglm",
+        "cohere2",
+        "command-r",
+        "glm4",
+        "glm4moe",
+        "gpt2",
+    ),
     *("gptneox", "jais", "laguna", "mpt", "muse-glimmer", "openelm", "phi2", "phi3", "qwen", "refact"),
     *("spark2_5", "stablelm", "starcoder"),
 }
@@ -105,6 +218,13 @@ UNCOUNTED_KEYS = {
 def counts_cells(architecture: str) -> bool:
     """Whether this version knows what cache every layer of the architecture keeps."""
     return architecture in FULL_ATTENTION or architecture in WINDOWS or architecture in WITHOUT_CACHE
+
+
+def window_rule(architecture: str, n_layers: int) -> WindowRule | None:
+    """The rule for one model; None where every layer has full attention."""
+    if architecture == "exaone4" and n_layers != 64:  # only the 32B model slides
+        return None
+    return WINDOWS.get(architecture)
 
 
 def sliding_layers(

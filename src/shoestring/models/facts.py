@@ -77,8 +77,8 @@ class TokenizerFacts:
         bos_id, eos_id: special token ids, or None.
         add_bos: whether the tokenizer itself puts BOS in front of a text.
         add_eos: whether it puts EOS behind.
-        special_tokens: id → text of the tokens stored as UNKNOWN, CONTROL or USER_DEFINED: the names that
-            must never become tokens when a user types them.
+        special_tokens: id → text of the tokens stored as UNKNOWN, CONTROL or USER_DEFINED, and of BOS and EOS:
+            the names that must never become tokens when a user types them.
     """
 
     model: str
@@ -94,7 +94,6 @@ class TokenizerFacts:
     eos_id: int | None
     add_bos: bool
     add_eos: bool
-    special_tokens: dict[int, str] = field(default_factory=dict)
     special_tokens: dict[int, str] = field(default_factory=dict)
 
 

@@ -29,7 +29,11 @@ def check_magic(start: bytes, size_bytes: int, name: str) -> int:
             f"{name} is a big-endian GGUF file, made for another kind of processor.",
             "Look for the little-endian file of the same model.",
         )
-    hint = "Look for a newer conversion of the model." if version < 2 else "Update Shoestring, or look for an older file."
+    hint = (
+        "Look for a newer conversion of the model."
+        if version < 2
+        else "Update Shoestring, or look for an older file."
+    )
     raise InvalidModelFileError(
         f"{name} is a GGUF file of version {version:,}; versions 2 and 3 can be read.", hint
     )
@@ -56,7 +60,9 @@ def _something_else(start: bytes, name: str) -> InvalidModelFileError:
             f"{name} is a safetensors file, not a GGUF file.", "Look for a GGUF conversion of the model."
         )
     if _is_text(start):
-        return InvalidModelFileError(f"{name} is a text file, not a model.", "Give the path of a real .gguf file.")
+        return InvalidModelFileError(
+            f"{name} is a text file, not a model.", "Give the path of a real .gguf file."
+        )
     return InvalidModelFileError(f"{name} is not a GGUF file: it does not begin with 'GGUF'.", _AGAIN)
 
 

@@ -274,10 +274,14 @@ class _Parser:
         for name, shape, kind, offset in found:
             n_bytes = self._tensor_bytes(name, shape, kind)
             if offset != expected:
-                raise self._invalid(f"tensor {name!r} starts at byte {offset:,} of the data instead of {expected:,}")
+                raise self._invalid(
+                    f"tensor {name!r} starts at byte {offset:,} of the data instead of {expected:,}"
+                )
             end = data_offset + offset + n_bytes
             if end > self._size:
-                raise self._invalid(f"tensor {name!r} reaches {end - self._size:,} bytes beyond the end of the file")
+                raise self._invalid(
+                    f"tensor {name!r} reaches {end - self._size:,} bytes beyond the end of the file"
+                )
             tensors.append(TensorInfo(name, shape, TENSOR_TYPES[kind].name, n_bytes, data_offset + offset))
             expected = offset + -(-n_bytes // alignment) * alignment
         return tuple(tensors)

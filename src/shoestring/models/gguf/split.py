@@ -65,16 +65,15 @@ def merge(headers: Sequence[GgufHeader]) -> GgufHeader:
             )
         tensors += [replace(tensor, part=part) for tensor in header.tensors]
     _check_all_there(first, [tensor.name for tensor in tensors])
-    return replace(
-        first, tensors=tuple(tensors), size_bytes=sum(header.size_bytes for header in headers)
-    )
+    return replace(first, tensors=tuple(tensors), size_bytes=sum(header.size_bytes for header in headers))
 
 
 def _check_all_there(first: GgufHeader, names: list[str]) -> None:
     expected = first.metadata.get("split.tensors.count")
     if expected is not None and expected != len(names):
         raise InvalidModelFileError(
-            f"The parts of {first.name} hold {len(names):,} tensors together instead of {_shown(expected)}.", _DAMAGED
+            f"The parts of {first.name} hold {len(names):,} tensors together instead of {_shown(expected)}.",
+            _DAMAGED,
         )
     if len(set(names)) != len(names):
         raise InvalidModelFileError(f"Two parts of {first.name} hold a tensor of the same name.", _DAMAGED)
