@@ -53,7 +53,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     settings = EngineSettings(context=CONTEXT, batch=2, threads=2)
     scratch = tmp_path_factory.mktemp("s")
     if request.param == "fake":
-        file = Script(reply="Grüße, Welt! One two three four five six seven eight nine.").write(scratch / "script")
+        file = Script(reply="Grüße, Welt! One two three four five six seven eight nine.").write(
+            scratch / "script"
+        )
         files: tuple[Path, ...] = (file,)
         text, special = "<|start|>user\nHello<|end|>\n", "<|end|>"
     else:

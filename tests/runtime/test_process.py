@@ -70,7 +70,9 @@ time.sleep(60)
 def test_a_killed_parents_worker_ends_within_two_seconds(
     moment: str, home: Path, tmp_path: Path, smollm2_files: tuple[Path, ...]
 ) -> None:
-    arguments = ["fake", str(tmp_path / "script")] if moment == "loaded" else ["llama_cpp", str(smollm2_files[0])]
+    arguments = (
+        ["fake", str(tmp_path / "script")] if moment == "loaded" else ["llama_cpp", str(smollm2_files[0])]
+    )
     parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -1,0 +1,26 @@
+"""A slice of `benchmarks/oom_kill.py`: a real kernel OOM kill takes the worker, not the parent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "oom_kill.py"
+V1 = Path("/sys/fs/cgroup/memory")
+V2_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.subtree_control")
+
+
+def may_limit_memory() -> bool:
+    v2 = V2_CONTROLLERS.exists() and "memory" in V2_CONTROLLERS.read_text()
+    return sys.platform == "linux" and os.geteuid() == 0 and ((V1.is_dir() and os.access(V1, os.W_OK)) or v2)
+
+
+@pytest.mark.skipif(not may_limit_memory(), reason="making a memory cgroup needs root on Linux")
+def test_the_kernels_oom_kill_takes_the_worker_and_not_the_parent() -> None:
+    done = subprocess.run([sys.executable, str(BENCHMARK), "--rounds", "3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the parent saw 3 workers killed and lived" in done.stdout
