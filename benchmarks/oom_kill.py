@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,17 @@ def memory_cgroup(limit_bytes: int) -> Iterator[Path]:
         (folder / limit).write_text(str(limit_bytes))
         yield folder
     finally:
-        folder.rmdir()
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a cgroup; the kernel says busy for a moment after its last process has ended."""
+    for _ in range(100):
+        try:
+            return folder.rmdir()
+        except OSError:
+            time.sleep(0.05)
+    return folder.rmdir()
 
 
 def run_in_cgroup(command: list[str], cgroup: Path) -> subprocess.CompletedProcess[str]:

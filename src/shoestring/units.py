@@ -33,7 +33,7 @@ def parse_bytes(text: str) -> int:
     if not match:
         raise ValueError(f"{text!r} is not a size; write it like 12GB or 512MiB")
     number, prefix, binary = match.groups()
-    base = 1024 if binary else 1000
+    base = 1024.0 if binary else 1000.0
     return round(float(number) * base ** " kmgt".index(prefix.lower() or " "))
 
 

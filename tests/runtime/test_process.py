@@ -174,7 +174,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_worker(worker: Worker, tmp_pa
 def test_llama_cpp_listens_on_no_network_port(home: Path, smollm2_files: tuple[Path, ...]) -> None:
     worker = Worker("llama_cpp")
     worker.load(smollm2_files, SETTINGS)
-    sockets = {os.readlink(link) for link in Path(f"/proc/{worker.pid}/fd").iterdir() if link.is_symlink()}
+    sockets = {str(link.readlink()) for link in Path(f"/proc/{worker.pid}/fd").iterdir() if link.is_symlink()}
     inodes = {name.removeprefix("socket:[").rstrip("]") for name in sockets if name.startswith("socket:")}
     listening = [
         line
