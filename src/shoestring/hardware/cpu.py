@@ -16,10 +16,11 @@ from shoestring.hardware.cgroup import Cgroup, cgroup_of, read_int, read_text
 
 _ROOT = Path("/")
 
-# Every 64-bit x86 has sse2: it tells a processor that is known to lack AVX from one that is not known.
+# The flags of an x86 /proc/cpuinfo that matter. Every 64-bit x86 has sse2: it tells a processor that is known
+# to lack AVX from one that is not known.
 _X86_FEATURES = frozenset(
-    ("sse2", "avx", "avx2", "bmi2", "f16c", "fma", "avx_vnni")
-    + ("avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
+    {"sse2", "avx", "avx2", "bmi2", "f16c", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"}
+    | {"amx_tile", "amx_int8", "amx_bf16"}
 )
 # Names in the Features line of an ARM /proc/cpuinfo (kernel: arm64/elf_hwcaps) → the names people use.
 _ARM_FEATURES = {
@@ -48,13 +49,19 @@ _ARM_CORES = {
 def read_cpu(root: Path = _ROOT) -> Cpu:
     """This machine's processor."""
     if sys.platform == "darwin":
-        from shoestring.hardware import cpu_macos
+        from shoestring.hardware import cpu_macos as system
 
-        return cpu_macos.read_cpu(usable_cores())
-    if sys.platform == "win32":
-        from shoestring.hardware import cpu_windows
+        cpu = system.read_cpu(usable_cores())
+    elif sys.platform == "win32":
+        from shoestring.hardware import cpu_windows as system
 
-        return cpu_windows.read_cpu(usable_cores())
+        cpu = system.read_cpu(usable_cores())
+    else:
+        cpu = _read_linux(root)
+    return cpu
+
+
+def _read_linux(root: Path) -> Cpu:
     cpuinfo = _fields(read_text(root / "proc/cpuinfo"))
     return Cpu(
         model=_model(cpuinfo, root),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import suppress
 
 from shoestring.hardware.base import Cpu
 
@@ -25,17 +26,14 @@ def read_cpu(cores_logical: int) -> Cpu:
 
 
 def _model() -> str | None:
+    name = ""
     if sys.platform == "win32":
         import winreg
 
         processor = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
-        try:
-            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, processor) as key:
-                value, _ = winreg.QueryValueEx(key, "ProcessorNameString")
-        except OSError:
-            return None
-        return str(value).strip() or None
-    return None
+        with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, processor) as key:
+            name = str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    return name or None
 
 
 def _features() -> tuple[str, ...]:

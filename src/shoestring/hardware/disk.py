@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from shoestring.errors import UsageError
 from shoestring.hardware.base import Disk
 
 
@@ -13,9 +14,16 @@ def read_disk(path: Path) -> Disk:
     """Free bytes for an ordinary user where `path` lies or will lie.
 
     Raises:
-        OSError: the file system does not answer (a network mount that is gone, for one).
+        UsageError: no part of the path exists or answers (a drive that is not there).
     """
-    return Disk(path=str(path), free_bytes=shutil.disk_usage(_existing(path)).free)
+    try:
+        free_bytes = shutil.disk_usage(_existing(path)).free
+    except OSError as error:
+        raise UsageError(
+            f"The folder where models go cannot be reached: {path} ({error.strerror or error}).",
+            "Set SHOESTRING_HOME to a folder on a disk that is there.",
+        ) from error
+    return Disk(path=str(path), free_bytes=free_bytes)
 
 
 def is_writable(path: Path) -> bool:

@@ -37,7 +37,7 @@ def doctor(models_path: Path | None = None) -> DoctorReport:
     """Examine this machine. `models_path`: where models would go; None: where they go by default.
 
     Raises:
-        OSError: the file system where models go does not answer.
+        UsageError: the folder where models go is on a disk that is not there.
     """
     models = models_path or paths.models_dir()
     cpu, memory, disk = read_cpu(), read_memory(), read_disk(models)

@@ -6,7 +6,7 @@ that reason, and what is decided from their answers is tested with a hand-writte
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,8 @@ class GpuReading:
 
 def read_gpus(root: Path = _ROOT) -> GpuReading:
     """Every NVIDIA GPU of this machine. A machine without one is normal; a driver that fails is a problem."""
-    if sys.platform == "darwin":  # no NVIDIA driver since macOS 10.14
-        return GpuReading()
     certain = any((root / sign).exists() for sign in ("dev/nvidiactl", "proc/driver/nvidia"))
-    possible = certain or sys.platform == "win32" or (root / "dev/dxg").exists()  # dxg: WSL, any maker's GPU
+    possible = certain or (root / "dev/dxg").exists() or os.name == "nt"  # dxg: WSL with any maker's GPU
     if not possible:
         return GpuReading()
     import pynvml  # 50 ms, so only where a driver can be
@@ -86,22 +84,23 @@ def read_nvml(nvml: Nvml, *, driver_certain: bool) -> GpuReading:
 
 def _read_devices(nvml: Nvml) -> GpuReading:
     driver = _or_none(nvml, nvml.nvmlSystemGetDriverVersion)
-    cuda = _or_none(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
-    gpus, problems = [], []
-    for index in range(nvml.nvmlDeviceGetCount()):
-        try:
-            gpus.append(_read_device(nvml, index, driver, _cuda_version(cuda)))
-        except nvml.NVMLError as error:
-            problems.append(Problem(f"GPU {index} does not tell its name or memory: {error}.", _MEND_DEVICE))
-    return GpuReading(tuple(gpus), tuple(problems))
+    cuda = _cuda_version(_or_none(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2))
+    answers = [_read_device(nvml, index, driver, cuda) for index in range(nvml.nvmlDeviceGetCount())]
+    return GpuReading(
+        gpus=tuple(answer for answer in answers if isinstance(answer, Gpu)),
+        problems=tuple(answer for answer in answers if isinstance(answer, Problem)),
+    )
 
 
-def _read_device(nvml: Nvml, index: int, driver: str | None, cuda: str | None) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+def _read_device(nvml: Nvml, index: int, driver: str | None, cuda: str | None) -> Gpu | Problem:
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        name, memory = nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError as error:
+        return Problem(f"GPU {index} does not tell its name or memory: {error}.", _MEND_DEVICE)
     capability = _or_none(nvml, lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
     return Gpu(
-        name=nvml.nvmlDeviceGetName(handle),
+        name=name,
         total_bytes=int(memory.total),
         free_bytes=int(memory.free),
         driver=driver,

@@ -18,7 +18,7 @@ def probe(models_path: Path | None = None) -> Hardware:
     GPUs that do not answer are left out; `doctor` says why.
 
     Raises:
-        OSError: the file system where models go does not answer.
+        UsageError: the folder where models go is on a disk that is not there.
     """
     return Hardware(
         cpu=read_cpu(),

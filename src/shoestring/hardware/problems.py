@@ -96,7 +96,7 @@ def python_problems(packages: Mapping[str, str | None], largest_int: int = sys.m
         found.append(
             Problem(
                 "This is a 32-bit Python: it cannot address a model.",
-                "Install a 64-bit Python and start again.",
+                "Install a 64-bit Python.",
             )
         )
     if not any(packages.get(name) for name in _ENGINES):
