@@ -51,7 +51,9 @@ def list_models(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedModel
 def pull(
     reference: str, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
 ) -> Resolved:
-    """Make sure that a model is here and whole: fetch what is missing, hash what is here, fetch again what is damaged.
+    """Make sure that a model is here and whole.
+
+    What is missing is fetched, what is here is hashed again, what is damaged is fetched anew.
 
     Raises:
         As `reference.resolve`.
@@ -98,36 +100,45 @@ def remove(name: str, *, starters: Mapping[str, Starter] = STARTERS) -> int:
     """Remove a starter from the cache, what interrupted fetches left of it included.
 
     A process that is using the model keeps it until it ends (on Windows the removal is refused).
-    Waits while another process is fetching it.
 
     Returns:
         Bytes freed.
 
     Raises:
         ModelNotFoundError: it is unknown, or nothing of it is here.
-        ModelError: the system refuses to remove it.
+        ModelError: another process is fetching it, or the system refuses to remove it.
     """
-    import shutil
-    import tempfile
-
     from shoestring.models.fetch import discard_leftovers, locked
+
+    def busy(_: FetchProgress) -> None:
+        raise ModelError(f"Another process is fetching {name}.", "Remove it when that is done.")
 
     starter = _starter(name, starters)
     home = folder_of(starter).parent
     if not home.is_dir():
         raise _not_here(starter)
     try:
-        with locked(starter, lambda _: None):
-            # Out of sight in one rename each, so that a kill leaves no half a model behind.
-            for folder in [path for path in home.iterdir() if not path.name.startswith(".")]:
-                folder.replace(Path(tempfile.mkdtemp(prefix=".staging-", dir=home)) / "removed")
+        with locked(starter, busy):
+            _retire_versions(home)
             freed = discard_leftovers(home)
-            shutil.rmtree(home)
+            home.rmdir()
     except OSError as error:
         raise ModelError(
             f"{name} cannot be removed from {home}: {error.strerror}.", "Is a program still using it?"
         ) from error
+    if not freed:
+        raise _not_here(starter)
     return freed
+
+
+def _retire_versions(home: Path) -> None:
+    """Make leftovers of all versions of a starter, one rename each: a kill leaves no half a model in sight."""
+    import tempfile
+
+    from shoestring.models.fetch import STAGING
+
+    for folder in [path for path in home.iterdir() if not path.name.startswith(STAGING)]:
+        folder.replace(Path(tempfile.mkdtemp(prefix=STAGING, dir=home)) / folder.name)
 
 
 def _describe(starter: Starter) -> CachedModel:

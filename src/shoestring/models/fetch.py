@@ -24,7 +24,7 @@ from shoestring.models.progress import FetchProgress, Progress
 from shoestring.models.starters import MANIFEST, Starter, folder_of, installed, starters_dir
 from shoestring.units import MiB, format_bytes
 
-_STAGING = ".staging-"
+STAGING = ".staging-"  # folders that are not models (yet, or any more) begin so
 _MARGIN_BYTES = 16 * MiB  # logs, manifests and what the file system itself takes
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.ENOLCK}
@@ -60,7 +60,7 @@ def fetch(
         home = folder_of(starter).parent
         discard_leftovers(home)
         _check_room(starter, free_bytes(home))
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=home))
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=home))
         try:
             finished = _build(starter, staging, report)
             _commit(finished, folder_of(starter), staging)
@@ -76,7 +76,7 @@ def locked(starter: Starter, report: Progress) -> Iterator[None]:
     While another one is at work, `report` is told of that one's progress.
     """
     home = folder_of(starter).parent
-    home.mkdir(parents=True, exist_ok=True)
+    starters_dir().mkdir(parents=True, exist_ok=True)
     label = f"Another process is fetching {starter.name}"
 
     def waiting() -> None:
@@ -84,13 +84,14 @@ def locked(starter: Starter, report: Progress) -> Iterator[None]:
         report(FetchProgress(label, done, starter.download_bytes))
 
     with exclusive(starters_dir() / f"{starter.name}.lock", waiting):
+        home.mkdir(exist_ok=True)
         yield
 
 
 def discard_leftovers(home: Path) -> int:
     """Remove what killed fetches left below a starter's folder; the caller holds its lock. Bytes freed."""
     freed = 0
-    for folder in home.glob(f"{_STAGING}*"):
+    for folder in home.glob(f"{STAGING}*"):
         freed += folder_bytes(folder)
         shutil.rmtree(folder, ignore_errors=True)
     return freed

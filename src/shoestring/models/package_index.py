@@ -88,13 +88,18 @@ def bytes_arrived(folder: Path) -> int:
     name the longest counts.
     """
     longest: dict[str, int] = {}
-    for path in folder.rglob("*.whl"):
-        try:
-            size = path.stat().st_size
-        except OSError:
-            continue  # moved or removed since it was listed
-        longest[path.name] = max(size, longest.get(path.name, 0))
+    for place, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that vanish under it
+        for name in names:
+            if name.endswith(".whl"):
+                longest[name] = max(_size(Path(place, name)), longest.get(name, 0))
     return sum(longest.values())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # moved or removed since it was listed
 
 
 def _find_pip() -> Path:
@@ -123,8 +128,8 @@ def _run(command: list[str], scratch: Path, each_moment: Callable[[], None]) -> 
         # All that pip writes stays where it is measured, where there is room, and where we clean up.
         "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch),
         # Settings for installing that would only get in the way of a pinned download.
-        "PIP_REQUIRE_VIRTUALENV": "0", "PIP_CONSTRAINT": "", "PIP_QUIET": "0", "PIP_NO_COLOR": "1",
-        "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1",
+        "PIP_REQUIRE_VIRTUALENV": "0", "PIP_PYTHON": "", "PIP_CONSTRAINT": "",
+        "PIP_QUIET": "0", "PIP_NO_COLOR": "1", "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1",
     }  # fmt: skip
     lifeline, ours = os.pipe()
     try:
@@ -149,6 +154,7 @@ def _run(command: list[str], scratch: Path, each_moment: Callable[[], None]) -> 
                     return process.returncode, errors
             finally:
                 process.kill()  # does nothing when it has ended
+                process.wait()
     finally:
         os.close(lifeline)
         os.close(ours)

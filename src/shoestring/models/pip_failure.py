@@ -31,7 +31,7 @@ _NOT_CARRIED = re.compile(r"No matching distribution found for ([\w.-]+)==")
 _REASONS = tuple(
     (re.compile(pattern), meaning)
     for pattern, meaning in (
-        (r"(?i)proxy", "the proxy does not answer or refuses"),
+        (r"ProxyError|proxy connection error|407 Proxy", "the proxy does not answer or refuses"),
         (
             r"Name or service not known|nodename nor servname|getaddrinfo failed|name resolution|"
             r"Failed to resolve|NameResolutionError|No address associated",
@@ -73,7 +73,7 @@ def distill(wheels: Sequence[Wheel], errors: str, log: str) -> ShoestringError:
         )
     for refusal in _REFUSED.finditer(text):
         reason = _meaning(refusal["why"])
-        if reason or "404" not in refusal["why"]:
+        if reason or "404 Client Error" not in refusal["why"]:
             host = _host(refusal["url"])
             why = reason or "it cannot be read"
             return NetworkError(f"The package index at {host} cannot be reached: {why}.", _HINT_NETWORK)
