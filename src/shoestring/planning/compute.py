@@ -58,11 +58,11 @@ class _ForwardPass:
         self.indices: dict[bool, tuple[Tensor, Tensor]] = {}
         self.rotations: dict[int, Tensor] = {}
         self.positions: Tensor | None = None
+        self.windows = any(layer.attention and layer.attention.window for layer in facts.layers)
 
     def buffer_bytes(self) -> int:
-        n = self.n_tokens
         stream = self._embed()
-        self.positions = self._input((n,), I32)
+        self.positions = self._input((self.n_tokens,), I32)
         last = len(self.facts.layers) - 1
         for i, layer in enumerate(self.facts.layers):
             attention = layer.attention
@@ -80,15 +80,14 @@ class _ForwardPass:
     def _embed(self) -> Tensor:
         """Three ways to begin (token ids, embeddings, a mixture); all have their place, the first is used."""
         shape = (self.facts.hidden_size, self.n_tokens)
-        ids = (self.n_tokens,)
-        stream = self._op(shape, self._input(ids, I32))
-        self._input(shape)
-        looked_up = self._op(shape, self._input(ids, I32))
-        mixed = self._op(shape, self._input(shape))
-        slots = self._input(ids, I64)
-        self.nodes.append(
-            Tensor(shape, 0, (looked_up, slots, mixed), view_of=mixed)
-        )  # a view that nobody reads
+        tokens, mixed_tokens = self._input((self.n_tokens,), I32), self._input((self.n_tokens,), I32)
+        self._input(shape)  # embeddings: nobody reads them, so their place is never given back
+        slots, embeddings = self._input((self.n_tokens,), I64), self._input(shape)
+        stream = self._op(shape, tokens)
+        looked_up, copied = self._op(shape, mixed_tokens), self._op(shape, embeddings)
+        self.nodes.append(Tensor(shape, 0, (looked_up, slots, copied), view_of=copied))
+        if self.facts.architecture.startswith("gemma"):
+            stream = self._op(shape, stream, self._input((self.n_tokens,)), in_place=True)
         return stream
 
     def _block(self, i: int, attention: AttentionFacts, stream: Tensor, *, last: bool) -> Tensor:
@@ -107,37 +106,36 @@ class _ForwardPass:
 
     def _attention(self, block: str, a: AttentionFacts, x: Tensor) -> Tensor:
         q, k, v = self._project(block, a, x)
-        positions = self.positions
-        q = self._op(q.shape, self._norm(block + "attn_q_norm", q), positions, in_place=True)
-        k = self._op(k.shape, self._norm(block + "attn_k_norm", k), positions, in_place=True)
-        if self.settings.kv_precision != "f16":
-            q, k, v = (
-                self._rotate(t, dim) for t, dim in ((q, a.head_dim_k), (k, a.head_dim_k), (v, a.head_dim_v))
-            )
         windowed = a.window is not None
         k_index, v_index = self._indices(windowed, a)
         self._op((0,), self._view(k), k_index)  # written into the cache: no memory here
         self._op((0,), self._view(v), v_index)
         mixed = self._mix(q, self._mask(windowed, a), a)
-        if self.settings.kv_precision != "f16":
+        if self._rotated(a.head_dim_v):
             mixed = self._rotate(mixed, a.head_dim_v)
         return self._linear(block + "attn_output", mixed, self.facts.hidden_size)
 
     def _project(self, block: str, a: AttentionFacts, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every head, positions applied."""
         n = self.n_tokens
-        shapes = ((a.head_dim_k, a.heads, n), (a.head_dim_k, a.kv_heads, n), (a.head_dim_v, a.kv_heads, n))
+        shapes = {
+            "q": (a.head_dim_k, a.heads, n), "k": (a.head_dim_k, a.kv_heads, n), "v": (a.head_dim_v, a.kv_heads, n)
+        }
+        fused = None
         if block + "attn_qkv.weight" in self.names:
-            width = sum(d * h for d, h, _ in shapes)
-            fused = self._linear(block + "attn_qkv", x, width)
-            # Views with gaps between rows: the trailing 0 keeps them from being overwritten in place.
-            q, k, v = (self._view(fused, (*shape, 0)) for shape in shapes)
-            return q, k, v
-        flat = [
-            self._linear(block + f"attn_{name}", x, d * h)
-            for name, (d, h, _) in zip("qkv", shapes, strict=True)
-        ]
-        q, k, v = (self._view(t, shape) for t, shape in zip(flat, shapes, strict=True))
-        return q, k, v
+            fused = self._linear(block + "attn_qkv", x, sum(d * h for d, h, _ in shapes.values()))
+        made: dict[str, Tensor] = {}
+        for name in "qkv" if self.windows else "qvk":  # the order in which llama.cpp computes them
+            dim, heads, _ = shapes[name]
+            flat = fused or self._linear(f"{block}attn_{name}", x, dim * heads)
+            made[name] = self._view(flat, shapes[name])
+            if name != "v":
+                normed = self._norm(f"{block}attn_{name}_norm", made[name])
+                made[name] = self._op(normed.shape, normed, self.positions, in_place=True)
+        for name, x in made.items():
+            if self._rotated(x.shape[0]):
+                made[name] = self._rotate(x, x.shape[0])
+        return made["q"], made["k"], made["v"]
 
     def _mix(self, q: Tensor, mask: Tensor, a: AttentionFacts) -> Tensor:
         """Scores, softmax and the weighted sum of values; returns (head_dim_v × heads, tokens)."""
@@ -150,10 +148,11 @@ class _ForwardPass:
         heads = self._op((a.head_dim_v, n, a.heads), weights)
         return self._op(out, self._view(heads))
 
+    def _rotated(self, head_dim: int) -> bool:
+        return self.settings.kv_precision != "f16" and head_dim % 64 == 0
+
     def _rotate(self, x: Tensor, head_dim: int) -> Tensor:
         """The Hadamard rotation that llama.cpp puts around a quantised cache."""
-        if head_dim % 64:
-            return x
         if head_dim not in self.rotations:
             self.rotations[head_dim] = self._input((head_dim, head_dim))
         return self._op(x.shape, self._view(x), self.rotations[head_dim])

@@ -3,7 +3,7 @@
 llama.cpp places the tensors of its forward graph in one buffer before anything runs, giving back a
 tensor's place after its last reader. This is a model of that placement (ggml's graph allocator, described in
 `ggml/src/ggml-alloc.c`): best fit among the holes, else at the end; an operation that can work in place takes
-over its input's place; a view keeps its source alive. Only sizes are simulated, no data exists.
+over its input's place, unless that is a view; a view keeps its source alive. Only sizes are simulated, no data exists.
 """
 
 from __future__ import annotations
@@ -99,12 +99,9 @@ def buffer_bytes(inputs: Iterable[Tensor], nodes: Sequence[Tensor]) -> int:
 
 def _place(node: Tensor, buffer: _Buffer) -> None:
     for source in node.sources if node.in_place else ():
-        owner = source.view_of or source
-        if owner._offset is None or owner.output or source.shape != node.shape or source._readers != 1:
-            continue
-        sole_view = source.view_of is not None and owner._views == 1 and owner._readers == 0
-        if sole_view or (source.view_of is None and source._views == 0):
-            node._offset, owner._offset = owner._offset, None
+        free_to_take = source._readers == 1 and not (source._views or source.view_of or source.output)
+        if free_to_take and source._offset is not None and source.shape == node.shape:
+            node._offset, source._offset = source._offset, None
             return
     node._offset = buffer.take(_padded(node.n_bytes))
 
