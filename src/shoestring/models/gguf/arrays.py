@@ -50,7 +50,7 @@ class StringArray:
         offset_bytes: where the first string (its length prefix) starts in the file.
         n_bytes: summed length of all strings, UTF-8, length prefixes excluded.
         long_count / long_bytes: strings of more than `SMALL_STRING_BYTES` bytes, and their summed length.
-        blocks: where every `STRINGS_PER_BLOCK`-th string starts, so that a few can be found without a full walk.
+        blocks: where every `STRINGS_PER_BLOCK`-th string starts: finding a few takes no full walk.
     """
 
     count: int
@@ -64,13 +64,20 @@ class StringArray:
 
     def __iter__(self) -> Iterator[bytes]:
         """The strings as stored, undecoded, in order."""
-        data = bytes(self._header)  # slices of `bytes` are hashable, and cheaper than a bytearray's
-        pos = self.offset_bytes
+        for block in range(len(self.blocks)):
+            yield from self._block(block)
+
+    def count_distinct(self) -> int:
+        """How many different strings there are, told apart by their 64-bit hashes."""
+        start = self.offset_bytes
+        data = bytes(memoryview(self._header)[start : start + self.n_bytes + 8 * self.count])
+        hashes: list[int] = []
+        add, pos = hashes.append, 0
         for _ in range(self.count):
-            (length,) = _LENGTH(data, pos)
-            start = pos + 8
-            pos = start + length
-            yield data[start:pos]
+            end = pos + 8 + _LENGTH(data, pos)[0]
+            add(hash(data[pos:end]))  # with its length prefix: one addition less
+            pos = end
+        return len(set(hashes))
 
     def at(self, indices: Iterable[int]) -> dict[int, bytes]:
         """The strings at `indices`, walking only the blocks that hold them.

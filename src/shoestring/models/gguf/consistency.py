@@ -42,7 +42,7 @@ def _invalid(header: GgufHeader, problem: str) -> InvalidModelFileError:
 def _check_blocks(header: GgufHeader, layers: int) -> None:
     found = {int(match[1]) for tensor in header.tensors if (match := _BLOCK.fullmatch(tensor.name))}
     if found != set(range(layers)):
-        odd = sorted(found ^ set(range(layers)))[0]
+        odd = min(found ^ set(range(layers)))
         state = "has no tensors" if odd < layers else "has tensors"
         raise _invalid(header, f"it says that it has {layers} layers, but layer {odd} {state}")
 

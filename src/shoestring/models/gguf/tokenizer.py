@@ -93,9 +93,11 @@ def _array(header: GgufHeader, name: str, kinds: tuple[ValueType, ...], count: i
 
 
 def _check_distinct(header: GgufHeader, tokens: StringArray) -> None:
-    seen = set(tokens)
-    if len(seen) < tokens.count and sum(1 for text in tokens if not text) <= 1:
-        raise _invalid(header, f"only {len(seen):,} of its {tokens.count:,} tokens are different")
+    distinct = tokens.count_distinct()
+    if distinct < tokens.count:
+        spare = max(sum(1 for text in tokens if not text) - 1, 0)  # llama.cpp numbers the empty ones
+        if distinct + spare < tokens.count:
+            raise _invalid(header, f"only {distinct:,} of its {tokens.count:,} tokens are different")
 
 
 def _token_id(header: GgufHeader, name: str, count: int) -> int | None:
