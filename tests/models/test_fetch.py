@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -138,16 +139,36 @@ def test_of_two_processes_one_fetches_and_both_get_it(home, index, make_starter)
     assert len(index.served) == 1
 
 
-def test_an_interrupt_ends_pip_and_cleans_up(home, index, make_starter):
+@pytest.mark.skipif(os.name == "nt", reason="a process group is interrupted in another way there")
+def test_ctrl_c_ends_pip_and_cleans_up(home, index, make_starter):
     starter = make_starter()
+    with subprocess.Popen(
+        fetch_command(starter),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        pip = psutil.Process(process.pid).children()
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate()[1]
+    assert errors.endswith("KeyboardInterrupt\n")
+    assert all(ended(child) for child in pip)
+    assert leftovers(starter) == []
 
-    def interrupt(moment: FetchProgress) -> None:
-        if moment.done_bytes:
-            raise KeyboardInterrupt
 
+def test_an_error_of_the_caller_ends_pip_and_cleans_up(home, index, make_starter):
+    starter = make_starter()
     before = psutil.Process().children()
-    with pytest.raises(KeyboardInterrupt):
-        fetch(starter, interrupt)
+
+    def fail(moment: FetchProgress) -> None:
+        if moment.done_bytes:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fetch(starter, fail)
     assert psutil.Process().children() == before
     assert leftovers(starter) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoestring.errors import CorruptDownloadError, DiskFullError, FetchError, NetworkError
@@ -99,6 +99,7 @@ def test_silence_is_called_silence():
     assert "no reason" in str(distill(WHEELS, "", ""))
 
 
+@settings(deadline=None)
 @given(
     template=st.sampled_from(
         [

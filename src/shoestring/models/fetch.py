@@ -27,7 +27,17 @@ from shoestring.units import MiB, format_bytes
 STAGING = ".staging-"  # folders that are not models (yet, or any more) begin so
 _MARGIN_BYTES = 16 * MiB  # logs, manifests and what the file system itself takes
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.ENOLCK}
+_NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EIO,
+    errno.ENOLCK,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+}
 
 
 def free_bytes(folder: Path) -> int:

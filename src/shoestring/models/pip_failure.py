@@ -35,9 +35,9 @@ _REASONS = tuple(
         (
             r"Name or service not known|nodename nor servname|getaddrinfo failed|name resolution|"
             r"Failed to resolve|NameResolutionError|No address associated",
-            "its name cannot be resolved; is this machine online?",
+            "its name cannot be resolved (is this machine online?)",
         ),
-        (r"Network is unreachable|No route to host", "there is no way to it; is this machine online?"),
+        (r"Network is unreachable|No route to host", "there is no way to it (is this machine online?)"),
         (r"refused it|[Cc]onnection refused", "the connection was refused"),
         (
             r"CERTIFICATE_VERIFY_FAILED|SSL",

