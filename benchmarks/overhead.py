@@ -1,6 +1,6 @@
 """What Shoestring costs over xllamacpp used directly: same file, prompts and settings, one run, alternating.
 
-    python benchmarks/overhead.py [--rounds 40] [--starts 15] [--json]
+    python benchmarks/overhead.py [--rounds 40] [--starts 15]
 
 Three processes hold the model at once: ours, a bare one, and a second bare one for the A/A control. Each
 round gives all three the same fresh prompt, in rotating order, and times 48 tokens as the caller sees them.
@@ -18,11 +18,13 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
+from bare_peer import SCRIPT, BarePeer, Rates
 from statistics_of_ratios import Ratio, paired_ratio
 
-from shoestring.engines.base import Sampling, Token
+from shoestring.engines.base import Sampling, Segment, Token
 from shoestring.hardware.probe import probe
 from shoestring.models.gguf_facts import read_facts
 from shoestring.models.reference import resolve
@@ -30,67 +32,46 @@ from shoestring.planning.base import Request
 from shoestring.planning.solver import plan
 from shoestring.runtime.session import Session, open_session
 
-BARE = Path(__file__).with_name("bare_xllamacpp.py")
 TOKENS = 48
+WARM_UP = 2
 PROMPT_TOKENS = 350
 QUESTION = "What is the capital of France?"
+CONVERSATION = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+    f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
+)
 FORBIDDEN = ("torch", "xllamacpp", "transformers", "numpy")
 
 
-class Bare:
-    """One long-lived bare process."""
-
-    def __init__(self, model: Path, settings: dict[str, int]) -> None:
-        command = [sys.executable, str(BARE), str(model), json.dumps(settings), "serve"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.process.stdout.readline()
-
-    def generate(self, prompt: list[int]) -> tuple[float, float, str]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"prompt": prompt, "n": TOKENS}) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        return len(prompt) / answer["first_s"], (answer["pieces"] - 1) / answer["rest_s"], answer["text"]
-
-
-def ours(session: Session, prompt: list[int]) -> tuple[float, float, str]:
+def ours(session: Session, prompt: list[int]) -> Rates:
     stamps, pieces = [], []
     start = time.perf_counter()
-    sampling = Sampling(temperature=0, max_tokens=TOKENS, ignore_eos=True)
-    for event in session.generate(prompt, sampling):
+    for event in session.generate(prompt, Sampling(temperature=0, max_tokens=TOKENS, ignore_eos=True)):
         if isinstance(event, Token):
             stamps.append(time.perf_counter())
             pieces.append(event.text)
-    return (
-        len(prompt) / (stamps[0] - start),
-        (len(stamps) - 1) / (stamps[-1] - stamps[0]),
-        "".join(pieces),
-    )
+    decode = (len(stamps) - 1) / (stamps[-1] - stamps[0])
+    return Rates(len(prompt) / (stamps[0] - start), decode, "".join(pieces))
 
 
-def rates(session: Session, peers: list[Bare], rounds: int) -> dict[str, Ratio]:
+def rates(session: Session, peers: list[BarePeer], rounds: int) -> dict[str, Ratio]:
     rng = random.Random(0)
-    sides = [lambda p: ours(session, p), peers[0].generate, peers[1].generate]
-    found: list[list[tuple[float, float, str]]] = [[], [], []]
-    for n in range(rounds + 2):
+    sides = [partial(ours, session), *(partial(peer.generate, n_tokens=TOKENS) for peer in peers)]
+    found: list[list[Rates]] = [[] for _ in sides]
+    for n in range(rounds + WARM_UP):
         prompt = [rng.randrange(100, 40_000) for _ in range(PROMPT_TOKENS)]
-        for k in range(3):
-            side = (n + k) % 3
+        for k in range(len(sides)):
+            side = (n + k) % len(sides)
             result = sides[side](prompt)
-            if n >= 2:  # two rounds of warm-up
+            if n >= WARM_UP:
                 found[side].append(result)
-    texts = [[text for _, _, text in side] for side in found]
-    assert texts[0] == texts[1] == texts[2], "greedy texts differ"
-    prefill = [[rate for rate, _, _ in side] for side in found]
-    decode = [[rate for _, rate, _ in side] for side in found]
-    print(
-        f"median decode tok/s: ours {statistics.median(decode[0]):.1f}, bare {statistics.median(decode[1]):.1f}"
-    )
-    print(
-        f"median prefill tok/s: ours {statistics.median(prefill[0]):.0f}, bare {statistics.median(prefill[1]):.0f}"
-    )
+    if any(len({rate.text for rate in same}) > 1 for same in zip(*found, strict=True)):
+        raise SystemExit("greedy texts differ between ours and the bare script")
+    prefill = [[rate.prefill for rate in side] for side in found]
+    decode = [[rate.decode for rate in side] for side in found]
+    for name, both in (("decode", decode), ("prefill", prefill)):
+        medians = [statistics.median(side) for side in both]
+        print(f"median {name} tok/s: ours {medians[0]:.1f}, bare {medians[1]:.1f} and {medians[2]:.1f}")
     return {
         "decode ours/bare": paired_ratio(decode[0], decode[1]),
         "decode A/A bare/bare": paired_ratio(decode[2], decode[1]),
@@ -111,7 +92,7 @@ def seconds_to_first_output(command: list[str]) -> tuple[float, str]:
 
 def starts(model: Path, settings: dict[str, int], prompt: list[int], n: int) -> Ratio:
     product = [sys.executable, "-m", "shoestring", "run", "smollm2", QUESTION, "--temperature", "0"]
-    bare = [sys.executable, str(BARE), str(model), json.dumps(settings), "once", json.dumps(prompt)]
+    bare = [sys.executable, str(SCRIPT), str(model), json.dumps(settings), "once", json.dumps(prompt)]
     mine, theirs = [], []
     for k in range(n + 1):
         pair = [(product, mine), (bare, theirs)]
@@ -157,7 +138,6 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--starts", type=int, default=15)
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
 
     resolved = resolve("smollm2")
@@ -166,15 +146,12 @@ def main() -> int:
     settings = {key: asdict(chosen.settings)[key] for key in ("context", "threads", "poll", "ubatch")}
     print(f"settings: {settings}")
 
+    peers = [BarePeer(resolved.files[0], settings) for _ in range(2)]
     with open_session(facts, chosen) as session:
-        peers = [Bare(resolved.files[0], settings) for _ in range(2)]
         found = rates(session, peers, arguments.rounds)
-        from shoestring.engines.base import Segment
-
-        text = f"<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
-        prompt = session.tokenize([Segment(text, special=True)])
-        for peer in peers:
-            peer.process.kill()
+        prompt = session.tokenize([Segment(CONVERSATION, special=True)])
+    for peer in peers:
+        peer.close()
     start = starts(resolved.files[0], settings, prompt, arguments.starts)
     import_s = seconds([sys.executable, "-c", "import shoestring"])
     help_s = seconds([sys.executable, "-m", "shoestring", "--help"])
