@@ -1,0 +1,189 @@
+"""The verbs by a model's name: what `shoestring.load("smollm2")` and the command line both call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shoestring.errors import DoesNotFitError, UsageError
+from shoestring.planning.base import Plan, PlanReport, Request
+
+if TYPE_CHECKING:
+    from shoestring.chat.model import Model
+    from shoestring.models.facts import ModelFacts
+    from shoestring.models.inspect import InspectReport
+    from shoestring.models.progress import Progress
+    from shoestring.models.reference import Resolved
+    from shoestring.runtime.process import Worker
+
+# Imports stand inside the functions: `doctor` needs no planner, and while `load` reads headers a worker already starts.
+
+
+def read_model(model: str, *, progress: Progress | None = None, offline: bool = False) -> ModelFacts:
+    """What a model is, from its headers; a starter that is not here yet is fetched first.
+
+    Args:
+        model: a starter's name or the path of a `.gguf` file.
+        progress: told of bytes while a starter is fetched.
+        offline: never use the network.
+
+    Raises:
+        ModelNotFoundError, InvalidModelFileError, AccessError, FetchError, DiskFullError: as `models.resolve`.
+    """
+    from shoestring.models.gguf_facts import read_facts
+    from shoestring.models.reference import resolve
+
+    resolved = resolve(model, progress=progress, offline=offline)
+    return read_facts(resolved.files, id=resolved.id, license=resolved.license)
+
+
+def inspect(
+    model: str, *, tensors: bool = False, progress: Progress | None = None, offline: bool = False
+) -> InspectReport:
+    """What a model is: parameters, bytes, context, licence, chat or base; with every tensor if `tensors`.
+
+    Raises as `read_model`.
+    """
+    from shoestring.models.inspect import inspect as report
+
+    return report(read_model(model, progress=progress, offline=offline), tensors=tensors)
+
+
+def plan(
+    model: str,
+    *,
+    context: int | None = None,
+    batch: int = 1,
+    budget: int | str | None = None,
+    exact: bool = False,
+    progress: Progress | None = None,
+    offline: bool = False,
+) -> PlanReport:
+    """What running a model here would take, whether it fits, and what would.
+
+    Args:
+        context: tokens one sequence may hold; None: the smaller of the model's and 4096.
+        batch: sequences side by side.
+        budget: memory it may use, in bytes or as text ("2GB"); None: what the machine has free.
+        exact: ask the engine for its buffers instead of computing them (about a second).
+
+    Raises:
+        UsageError: the request can never work.
+        Else as `read_model`.
+    """
+    facts = read_model(model, progress=progress, offline=offline)
+    return _plan(facts, Request(context, batch, _bytes(budget)), exact=exact)
+
+
+def pull(model: str, *, progress: Progress | None = None) -> Resolved:
+    """Fetch a model, or check the one that is here. Raises as `read_model`."""
+    from shoestring.models import cache
+
+    return cache.pull(model, progress)
+
+
+def load(
+    model: str,
+    *,
+    context: int | None = None,
+    batch: int = 1,
+    in_process: bool = False,
+    guard: bool = True,
+    progress: Progress | None = None,
+    offline: bool = False,
+) -> Model:
+    """Plan a model and load it in a guarded process of its own, ready to chat.
+
+    Args:
+        in_process: run the engine in this process instead: no isolation, no guard, no measured peak.
+        guard: False lets it grow past its plan, at the machine's risk.
+        Else as `plan`.
+
+    Raises:
+        DoesNotFitError: it does not fit the memory that is free; `alternative` is the nearest plan that does.
+        EngineError, WorkerError: loading failed.
+        Else as `plan`.
+    """
+    loaded = open_model(
+        model,
+        Request(context, batch),
+        in_process=in_process,
+        guard=guard,
+        progress=progress,
+        offline=offline,
+    )
+    loaded.load()
+    return loaded
+
+
+def open_model(
+    model: str,
+    request: Request,
+    *,
+    worker: Worker | None = None,
+    in_process: bool = False,
+    guard: bool = True,
+    progress: Progress | None = None,
+    offline: bool = False,
+) -> Model:
+    """As `load`, but nothing is loaded before the model is used.
+
+    Args:
+        worker: one from `prestart`; the model owns it once this returns.
+    """
+    facts = read_model(model, progress=progress, offline=offline)
+    report = _plan(facts, request)
+    chosen = report.plans[0]
+    if not chosen.fits:
+        raise _does_not_fit(report)
+    from shoestring.chat.model import Model
+    from shoestring.runtime.session import open_session
+
+    return Model(
+        open_session(
+            facts, chosen, alternatives=report.plans[1:], worker=worker, guard=guard, in_process=in_process
+        )
+    )
+
+
+def _plan(facts: ModelFacts, request: Request, *, exact: bool = False) -> PlanReport:
+    from shoestring.hardware.probe import probe
+    from shoestring.planning import solver
+
+    return solver.plan(facts, probe(), request, exact=exact)
+
+
+def _bytes(budget: int | str | None) -> int | None:
+    if not isinstance(budget, str):
+        return budget
+    from shoestring.units import parse_bytes
+
+    try:
+        return parse_bytes(budget)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error
+
+
+def _does_not_fit(report: PlanReport) -> DoesNotFitError:
+    asked = report.plans[0]
+    alternative = None if report.recommended is None else report.plans[report.recommended]
+    hint = (
+        "Close other programs, or choose a smaller model."
+        if alternative is None
+        else f"What would fit: {describe_difference(asked, alternative)}."
+    )
+    message = f"{report.model} with a context of {asked.context:,} tokens does not fit. {asked.reason}"
+    return DoesNotFitError(message, hint, plan=asked, alternative=alternative)
+
+
+def describe_difference(asked: Plan, alternative: Plan) -> str:
+    """What another plan changes, in words: "a context of 2,048 tokens and a q8_0 cache"."""
+    changes = []
+    if alternative.context != asked.context:
+        changes.append(f"a context of {alternative.context:,} tokens")
+    if alternative.batch != asked.batch:
+        changes.append(f"a batch of {alternative.batch}")
+    if alternative.kv_precision != asked.kv_precision:
+        changes.append(f"a {alternative.kv_precision} cache")
+    if alternative.settings.ubatch != asked.settings.ubatch:
+        changes.append(f"prompts read {alternative.settings.ubatch} tokens at a time")
+    return " and ".join(changes) or "nothing else"

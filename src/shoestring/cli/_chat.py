@@ -1,0 +1,85 @@
+"""The chat loop of `run`: a line in, an answer out, until /bye or the end of the input."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from shoestring.cli._answer import finish, show
+from shoestring.cli._output import faint, say
+from shoestring.errors import PromptTooLongError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shoestring.chat.answer import Stream
+    from shoestring.chat.model import Model
+    from shoestring.chat.sampling import SamplingOptions
+
+
+def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
+    """Answer line by line. Ctrl-C stops an answer, not the chat; at the prompt it ends the chat."""
+    interactive = sys.stdin.isatty()
+    if interactive:
+        _greet(model)
+    elif model.kind == "base":
+        say(_base_sentence(model))
+    conversation = model.conversation(system=system) if model.kind == "chat" else None
+    for line in _lines(interactive):
+        if not line.strip():
+            continue
+        try:
+            if conversation is None:
+                _answer(model.complete(line, stream=True, **sampling))
+            else:
+                _answer(conversation.say(line, **sampling))
+        except PromptTooLongError as error:
+            say(f"{error.message} This turn was left out; the conversation is as it was before.")
+            say(faint("Say less, or start again with a larger --context."))
+        except UsageError as error:
+            say(error.message)
+
+
+def _answer(stream: Stream) -> None:
+    try:
+        show(stream)
+    except KeyboardInterrupt:
+        stream.close()
+        sys.stdout.write("\n")
+        say(faint("stopped"))
+        return
+    finish(stream.answer)
+
+
+def _greet(model: Model) -> None:
+    say(f"{model.facts.id} · {model.kind} · context {model.plan.context:,} tokens")
+    if model.kind == "base":
+        say(_base_sentence(model))
+    say(faint("/bye or Ctrl-D ends · Ctrl-C stops an answer"))
+
+
+def _base_sentence(model: Model) -> str:
+    return f"{model.facts.id} is a base model: it continues the text instead of answering."
+
+
+def _lines(interactive: bool) -> Iterator[str]:
+    """Lines from a person, with editing and history, or from a pipe."""
+    if not interactive:
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    try:
+        import readline  # noqa: F401  (gives input() editing and history)
+    except ImportError:
+        pass
+    while True:
+        try:
+            line = input(">>> ")
+        except EOFError:
+            say()
+            return
+        except KeyboardInterrupt:
+            say()
+            return
+        if line.strip() == "/bye":
+            return
+        yield line

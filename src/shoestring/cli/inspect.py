@@ -1,0 +1,114 @@
+"""`shoestring inspect MODEL`: what a model is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from shoestring.cli._output import JSON, present
+from shoestring.cli._progress import FetchDisplay
+from shoestring.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from shoestring.models.inspect import InspectReport, TensorReport
+
+MODEL = typer.Argument(help="A model's name (see `shoestring models list`) or the path of a .gguf file.")
+
+
+def inspect(
+    model: str = MODEL,
+    tensors: bool = typer.Option(False, "--tensors", help="List every tensor."),
+    as_json: bool = JSON,
+) -> None:
+    """Show what a model is, from its headers alone.
+
+    \b
+    Examples:
+      shoestring inspect smollm2
+      shoestring inspect ./model-00001-of-00003.gguf --tensors
+    """
+    from shoestring import api
+
+    with FetchDisplay() as progress:
+        found = api.inspect(model, tensors=tensors, progress=progress)
+    present(found, view, as_json=as_json)
+
+
+def view(found: InspectReport) -> Iterator[RenderableType]:
+    """The report for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    for name, value in _rows(found):
+        facts.add_row(name, value)
+    yield facts
+    yield ""
+    yield _components(found)
+    yield ""
+    yield _dtypes(found)
+    for sentence in found.not_understood:
+        yield Text.assemble(("! ", "bold yellow"), sentence)
+    if found.tensors is not None:
+        yield ""
+        yield _tensors(found.tensors)
+
+
+def _rows(found: InspectReport) -> Iterator[tuple[str, str]]:
+    parameters = found.parameters
+    active = (
+        ""
+        if parameters.active == parameters.total
+        else f", {format_count(parameters.active)} active per token"
+    )
+    yield "Model", found.id
+    yield "Kind", "chat: it answers" if found.kind == "chat" else "base: it continues text"
+    yield "Architecture", f"{found.architecture}, {found.layers} layers"
+    yield "Parameters", f"{format_count(parameters.total)}{active}"
+    yield "Weights", f"{format_bytes(found.weights.total_bytes)} ({found.format})"
+    yield "Context", f"{found.context_length:,} tokens"
+    yield "Vocabulary", f"{found.vocab_size:,} tokens"
+    yield (
+        "Chat template",
+        "none" if found.chat_template is None else f"yes ({len(found.chat_template):,} characters)",
+    )
+    yield "Licence", found.license or "not stated"
+
+
+def _components(found: InspectReport) -> Table:
+    table = _table("component", "parameters", "share")
+    for name, n in sorted(found.parameters.by_component.items(), key=lambda item: -item[1]):
+        table.add_row(name.replace("_", " "), f"{n:,}", f"{n / max(1, found.parameters.total):.1%}")
+    return table
+
+
+def _dtypes(found: InspectReport) -> Table:
+    table = _table("dtype", "bytes", "share")
+    for name, n in sorted(found.weights.by_dtype.items(), key=lambda item: -item[1]):
+        table.add_row(name, format_bytes(n), f"{n / max(1, found.weights.total_bytes):.1%}")
+    return table
+
+
+def _tensors(tensors: tuple[TensorReport, ...]) -> Table:
+    table = _table("tensor", "shape", "dtype", "bytes")
+    for tensor in tensors:
+        shape = " × ".join(map(str, tensor.shape)) or "scalar"
+        table.add_row(tensor.name, shape, tensor.dtype, f"{tensor.bytes:,}")
+    return table
+
+
+def _table(first: str, *rest: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, no_wrap=True, overflow="fold")
+    for name in rest:
+        table.add_column(name, justify="left" if name == "dtype" else "right", no_wrap=True)
+    return table
