@@ -35,7 +35,7 @@ clean:
 # Environments start empty and get the pinned pip from outside: quicker than bundling one to replace it,
 # and it works where Debian ships Python without ensurepip.
 .demo/installed .venv/installed: pyproject.toml constraints.txt
-	@echo "Setting up $(@D) (once)..."
+	@echo "Setting up $(@D)..."
 	@$(PYTHON) -m venv --without-pip $(@D)
 	@$(PYTHON) $(PIP_INSTALL) --upgrade --target "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" pip
 	@$(@D)/bin/python $(PIP_INSTALL) --build-constraint constraints.txt $(INSTALL)

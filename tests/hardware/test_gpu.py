@@ -1,4 +1,4 @@
-"""What is made of NVML's answers. The library itself was not to be had on a machine with a GPU: a double answers."""
+"""What is made of NVML's answers. No GPU was at hand: a double answers as the library is documented to."""
 
 # ruff: noqa: N802 - the names are NVML's
 

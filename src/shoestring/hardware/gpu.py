@@ -1,7 +1,7 @@
 """NVIDIA GPUs through NVML, in documented calls only (NVIDIA: NVML API Reference).
 
-The calls themselves were never run on a GPU by us: no machine we had owned one. They are few and plain for
-that reason, and what is decided from their answers is tested with a hand-written double.
+We have not run these calls on a GPU yet. They are few and plain for that reason, and what is decided from their
+answers is tested with a hand-written double.
 """
 
 # ruff: noqa: N802 - the names are NVML's
