@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -67,10 +68,8 @@ def _lines(interactive: bool) -> Iterator[str]:
     if not interactive:
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
-    try:
+    with contextlib.suppress(ImportError):  # Windows has none
         import readline  # noqa: F401  (gives input() editing and history)
-    except ImportError:
-        pass
     while True:
         try:
             line = input(">>> ")

@@ -7,6 +7,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+import click
+
 from shoestring import errors
 from shoestring.cli._output import emphasis, faint, print_json, say
 
@@ -28,13 +30,14 @@ def report(error: errors.ShoestringError, arguments: Sequence[str], *, as_json: 
     return next((status for kind, status in _STATUS if isinstance(error, kind)), FAILED)
 
 
-def report_usage(error: Exception, arguments: Sequence[str], *, as_json: bool) -> int:
-    """Print what typer has to say about the command line; the exit status."""
-    message = getattr(error, "format_message", lambda: str(error))()
-    if not message:  # no arguments at all: typer has printed the help
+def report_usage(error: click.ClickException, *, as_json: bool) -> int:
+    """Print what is wrong with the command line itself; the exit status."""
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        say(error.format_message())
         return USAGE
-    command = [word for word in arguments[:2] if word in _COMMANDS]
-    _print("UsageError", message, None, shlex.join(["shoestring", *command, "--help"]), as_json)
+    help_command = None if context is None else f"{context.command_path} --help"
+    _print("UsageError", error.format_message(), None, help_command, as_json)
     return USAGE
 
 
@@ -55,9 +58,6 @@ def report_unexpected(error: Exception, *, as_json: bool) -> int:
     return FAILED
 
 
-_COMMANDS = ("doctor", "models", "list", "pull", "rm", "inspect", "plan", "run")
-
-
 def _print(kind: str, message: str, hint: str | None, command: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"type": kind, "message": message, "hint": hint}})
@@ -71,16 +71,15 @@ def _print(kind: str, message: str, hint: str | None, command: str | None, as_js
 
 def _next_command(error: errors.ShoestringError, arguments: Sequence[str]) -> str | None:
     """The next command to type, where there is an obvious one."""
-    model = next((word for word in arguments[1:] if not word.startswith("-")), None)
-    if isinstance(error, errors.DoesNotFitError) and error.alternative is not None and error.plan is not None:
-        if error.alternative.context < error.plan.context and model:
-            return shlex.join(["shoestring", "run", model, "--context", str(error.alternative.context)])
-    for kinds, words in (
-        ((errors.DoesNotFitError, errors.MemoryGuardError, errors.PromptTooLongError), ["plan", model]),
-        ((errors.ModelNotFoundError,), ["models", "list"]),
-        ((errors.InvalidModelFileError,), None),
-        ((errors.NetworkError, errors.DiskFullError, errors.WorkerDiedError), ["doctor"]),
-    ):
-        if isinstance(error, kinds):
-            return None if words is None or None in words else shlex.join(["shoestring", *map(str, words)])
+    model = next((word for word in arguments[1:] if not word.startswith("-")), "")
+    if isinstance(error, errors.DoesNotFitError) and error.plan is not None and error.alternative is not None:
+        asked, fits = error.plan.context, error.alternative.context
+        if fits < asked:
+            return shlex.join(["shoestring", "run", model, "--context", str(fits)])
+    if isinstance(error, (errors.DoesNotFitError, errors.MemoryGuardError, errors.PromptTooLongError)):
+        return shlex.join(["shoestring", "plan", model])
+    if isinstance(error, errors.ModelNotFoundError):
+        return "shoestring models list"
+    if isinstance(error, (errors.NetworkError, errors.DiskFullError)):
+        return "shoestring doctor"
     return None

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-import typer
-
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 T = TypeVar("T")
 
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of text.")
 _PIPE_WIDTH = 160  # columns; nothing is wrapped or cut where nobody looks at a screen
 
 
@@ -25,8 +22,12 @@ def present(found: T, view: Callable[[T], Iterable[RenderableType]], *, as_json:
         print_json(found)
         return
     screen = console()
-    for part in view(found):
-        screen.print(part)
+    with screen.capture() as drawn:
+        for part in view(found):
+            screen.print(part)
+    # Tables pad their last column; nobody wants that in a file or a paste.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+    sys.stdout.flush()
 
 
 def print_json(document: object) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shoestring.cli._output import JSON, present
+import click
+
+from shoestring.cli import _options
+from shoestring.cli._output import present
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from shoestring.hardware.doctor import DoctorReport
 
 
-def doctor(as_json: bool = JSON) -> None:
+@click.command()
+@_options.as_json
+def doctor(as_json: bool) -> None:
     """Show what this machine can do, and what stands in the way.
 
     \b

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from shoestring.cli._output import JSON, present
+from shoestring.cli import _options
+from shoestring.cli._output import present
 from shoestring.cli._progress import FetchDisplay
 from shoestring.units import format_bytes, format_count
 
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
     from shoestring.models.inspect import InspectReport, TensorReport
 
-MODEL = typer.Argument(help="A model's name (see `shoestring models list`) or the path of a .gguf file.")
 
-
-def inspect(
-    model: str = MODEL,
-    tensors: bool = typer.Option(False, "--tensors", help="List every tensor."),
-    as_json: bool = JSON,
-) -> None:
+@click.command()
+@_options.model
+@click.option("--tensors", is_flag=True, help="List every tensor.")
+@_options.as_json
+def inspect(model: str, tensors: bool, as_json: bool) -> None:
     """Show what a model is, from its headers alone.
+
+    MODEL is a name (see `shoestring models list`) or the path of a .gguf file.
 
     \b
     Examples:

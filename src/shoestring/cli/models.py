@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from shoestring.cli._output import JSON, present, print_json, say
+from shoestring.cli import _options
+from shoestring.cli._output import present, print_json, say
 from shoestring.cli._progress import FetchDisplay
 from shoestring.units import format_bytes
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
     from shoestring.models.cache import CachedModel
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch and remove models.")
+
+@click.group()
+def models() -> None:
+    """List, fetch and remove models."""
 
 
-@app.command("list")
-def list_models(as_json: bool = JSON) -> None:
+@models.command("list")
+@_options.as_json
+def list_models(as_json: bool) -> None:
     """List the models that can be named, fetched or not.
 
     A path to any .gguf file works as a model, too.
@@ -30,8 +35,10 @@ def list_models(as_json: bool = JSON) -> None:
     present(cache.list_models(), view, as_json=as_json)
 
 
-@app.command("pull")
-def pull(model: str = typer.Argument(help="Name of a model."), as_json: bool = JSON) -> None:
+@models.command("pull")
+@_options.model
+@_options.as_json
+def pull(model: str, as_json: bool) -> None:
     """Fetch a model, or check the one that is here.
 
     \b
@@ -47,11 +54,13 @@ def pull(model: str = typer.Argument(help="Name of a model."), as_json: bool = J
         return
     say(f"{resolved.id} is here.")
     for file in resolved.files:
-        typer.echo(file)
+        click.echo(file)
 
 
-@app.command("rm")
-def remove(model: str = typer.Argument(help="Name of a model."), as_json: bool = JSON) -> None:
+@models.command("rm")
+@_options.model
+@_options.as_json
+def remove(model: str, as_json: bool) -> None:
     """Remove a fetched model from this machine.
 
     \b
@@ -67,14 +76,14 @@ def remove(model: str = typer.Argument(help="Name of a model."), as_json: bool =
         say(f"Removed {model}: {format_bytes(freed)} freed.")
 
 
-def view(models: tuple[CachedModel, ...]) -> Iterator[RenderableType]:
+def view(found: tuple[CachedModel, ...]) -> Iterator[RenderableType]:
     """The list for people."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("model", "size", "here", "licence", "what it is"):
         table.add_column(name, justify="right" if name == "size" else "left", no_wrap=name != "what it is")
-    for model in models:
+    for model in found:
         here = "yes" if model.present else f"no, {format_bytes(model.download_bytes)} to fetch"
         table.add_row(model.id, format_bytes(model.size_bytes), here, model.license, model.description)
     yield table

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from shoestring.cli import _options
 from shoestring.cli._errors import DOES_NOT_FIT
-from shoestring.cli._output import JSON, present
+from shoestring.cli._output import present
 from shoestring.cli._progress import FetchDisplay
-from shoestring.cli.inspect import MODEL
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
@@ -23,21 +23,19 @@ if TYPE_CHECKING:
 _BAR = 30  # characters for the whole total
 
 
-def plan(
-    model: str = MODEL,
-    context: int | None = typer.Option(
-        None, help="Tokens, prompt and answer together.  [default: the model's, at most 4096]"
-    ),
-    batch: int = typer.Option(1, help="Sequences side by side."),
-    ram: str | None = typer.Option(
-        None, help="Plan for this much memory, such as 2GB.  [default: what is free]"
-    ),
-    exact: bool = typer.Option(False, "--exact", help="Ask the engine for its buffers (about a second)."),
-    as_json: bool = JSON,
-) -> int:
+@click.command()
+@_options.model
+@_options.context
+@click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Sequences side by side.")
+@click.option(
+    "--ram", metavar="SIZE", help="Plan for this much memory, such as 2GB.  [default: what is free]"
+)
+@click.option("--exact", is_flag=True, help="Ask the engine for its buffers (about a second).")
+@_options.as_json
+def plan(model: str, context: int | None, batch: int, ram: str | None, exact: bool, as_json: bool) -> int:
     """Show how much memory a model needs here, whether it fits, and what would.
 
-    The exit status is 3 when what was asked for does not fit.
+    MODEL is a name (see `shoestring models list`) or the path of a .gguf file. The exit status is 3 when what was asked for does not fit.
 
     \b
     Examples:

@@ -5,45 +5,52 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from shoestring.cli import _chat
+from shoestring.cli import EarlyWorker, _chat, _options
 from shoestring.cli._answer import finish, show
-from shoestring.cli._output import JSON, print_json, say
+from shoestring.cli._output import print_json, say
 from shoestring.cli._progress import FetchDisplay
-from shoestring.cli.inspect import MODEL
 from shoestring.errors import UsageError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from shoestring.chat.model import Model
     from shoestring.chat.sampling import SamplingOptions
 
 
+@click.command()
+@_options.model
+@click.argument("prompt", required=False)
+@click.option("--system", metavar="TEXT", help="Instructions for the model.")
+@click.option(
+    "--max-tokens", type=int, metavar="N", help="Most new tokens.  [default: until the context is full]"
+)
+@click.option("--temperature", type=float, metavar="T", help="0 always takes the likeliest token.")
+@click.option("--top-p", type=float, metavar="P", help="Likeliest tokens that reach P together; 1 is off.")
+@click.option("--top-k", type=int, metavar="N", help="The N likeliest tokens; 0 is off.")
+@click.option("--min-p", type=float, metavar="P", help="Tokens P times as likely as the likeliest; 0 is off.")
+@click.option("--repeat-penalty", type=float, metavar="R", help="Above 1 discourages repetition; 1 is off.")
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same answer.")
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."
+)
+@_options.context
+@_options.as_json
+@click.pass_context
 def run(
-    ctx: typer.Context,
-    model: str = MODEL,
-    prompt: str | None = typer.Argument(None, help="What to say; - reads it from stdin. Without: a chat."),
-    system: str | None = typer.Option(None, help="Instructions for the model."),
-    max_tokens: int | None = typer.Option(
-        None, help="Most new tokens.  [default: until the context is full]"
-    ),
-    temperature: float | None = typer.Option(None, help="0 always takes the likeliest token."),
-    top_p: float | None = typer.Option(
-        None, help="Likeliest tokens that together reach this probability; 1 is off."
-    ),
-    top_k: int | None = typer.Option(None, help="Only this many likeliest tokens; 0 is off."),
-    min_p: float | None = typer.Option(
-        None, help="Tokens at least this likely beside the likeliest; 0 is off."
-    ),
-    repeat_penalty: float | None = typer.Option(None, help="Above 1 discourages repetition; 1 is off."),
-    seed: int | None = typer.Option(None, help="For the same answer again."),
-    stop: list[str] | None = typer.Option(None, help="End before this text; may be given several times."),
-    context: int | None = typer.Option(
-        None, help="Tokens, prompt and answer together.  [default: the model's, at most 4096]"
-    ),
-    as_json: bool = JSON,
+    ctx: click.Context,
+    model: str,
+    prompt: str | None,
+    system: str | None,
+    context: int | None,
+    as_json: bool,
+    **sampling: Unpack[SamplingOptions],
 ) -> None:
-    """Let a model answer, or chat with it.
+    """Let a model answer PROMPT, or chat with it where there is none.
+
+    MODEL is a name (see `shoestring models list`) or the path of a .gguf file. A PROMPT of - is read from stdin.
 
     Sampling options that are not given are the model's own; where it has none: temperature 0.8, top-p 0.95,
     top-k 40, min-p 0.05, repeat penalty 1.
@@ -54,16 +61,6 @@ def run(
       shoestring run smollm2 - --system "Summarise in one sentence." < notes.txt
       shoestring run ./model.gguf
     """
-    sampling: SamplingOptions = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "repeat_penalty": repeat_penalty,
-        "seed": seed,
-        "stop": stop or None,
-    }
     said = sys.stdin.read() if prompt == "-" else prompt
     _check_before_fetching(said, sampling, as_json)
     with _open(ctx, model, context) as opened:
@@ -85,9 +82,8 @@ def _check_before_fetching(prompt: str | None, sampling: SamplingOptions, as_jso
         raise UsageError("A chat has no single JSON document.", "Give a prompt to get one.")
 
 
-def _open(ctx: typer.Context, model: str, context: int | None) -> Model:
+def _open(ctx: click.Context, model: str, context: int | None) -> Model:
     from shoestring import api
-    from shoestring.cli import EarlyWorker
     from shoestring.planning.base import Request
 
     early = ctx.find_object(EarlyWorker)
