@@ -49,154 +49,45 @@ WINDOWS: dict[str, WindowRule] = {
 
 FULL_ATTENTION = frozenset(
     {
-        *(
-            "apertus",
-            "arcee",
-            "arctic",
-            "baichuan",
-            "bailingmoe",
-            "bailingmoe2",
-            "bitnet",
-            "bloom",
-            "chameleon",
-        ),
-        *("chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek", "dots1", "ernie4_5"),
-        *("ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe", "gpt2", "gptneox", "granite"),
-        *(
-            "granitemoe",
-            "grok",
-            "grovemoe",
-            "hunyuan-dense",
-            "hunyuan-moe",
-            "hunyuan_vl",
-            "internlm2",
-            "jais",
-        ),
-        *(
-            "jais2",
-            "llama",
-            "maincoder",
-            "minicpm",
-            "minimax-m2",
-            "mistral3",
-            "mpt",
-            "nemotron",
-            "olmo",
-            "olmoe",
-        ),
-        *(
-            "openelm",
-            "orion",
-            "paddleocr",
-            "pangu-embedded",
-            "phi2",
-            "phi3",
-            "phimoe",
-            "plamo",
-            "qwen",
-            "qwen2",
-        ),
-        *(
-            "qwen2moe",
-            "qwen2vl",
-            "qwen3",
-            "qwen3moe",
-            "qwen3vl",
-            "qwen3vlmoe",
-            "refact",
-            "seed_oss",
-            "smollm3",
-        ),
-        *("stablelm", "starcoder", "starcoder2", "talkie", "xverse"),
+        *("apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom"),
+        *("chameleon", "chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek"),
+        *("dots1", "ernie4_5", "ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe"),
+        *("gpt2", "gptneox", "granite", "granitemoe", "grok", "grovemoe", "hunyuan-dense"),
+        *("hunyuan-moe", "hunyuan_vl", "internlm2", "jais", "jais2", "llama", "maincoder"),
+        *("minicpm", "minimax-m2", "mistral3", "mpt", "nemotron", "olmo", "olmoe", "openelm"),
+        *("orion", "paddleocr", "pangu-embedded", "phi2", "phi3", "phimoe", "plamo", "qwen"),
+        *("qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact"),
+        *("seed_oss", "smollm3", "stablelm", "starcoder", "starcoder2", "talkie", "xverse"),
     }
 )
 """Architectures whose layers all keep plain key-value cells for the whole context."""
 
 WITHOUT_CACHE = frozenset(
     {
-        *(
-            "bert",
-            "dream",
-            "eurobert",
-            "gemma-embedding",
-            "jina-bert-v2",
-            "jina-bert-v3",
-            "llada",
-            "llada-moe",
-        ),
-        *("modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1", "t5encoder"),
+        *("bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada"),
+        *("llada-moe", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe"),
+        *("rnd1", "t5encoder"),
     }
 )
 """Encoders and diffusion models: they read a text at once and keep no cells."""
 
 ROPE_OVER_WHOLE_HEAD = frozenset(
     {
-        *(
-            "apertus",
-            "arcee",
-            "arctic",
-            "baichuan",
-            "chameleon",
-            "codeshell",
-            "cogvlm",
-            "dbrx",
-            "deci",
-            "deepseek",
-        ),
-        *(
-            "dots1",
-            "ernie4_5",
-            "ernie4_5-moe",
-            "exaone",
-            "exaone-moe",
-            "exaone4",
-            "falcon",
-            "granite",
-            "grok",
-        ),
-        *(
-            "grovemoe",
-            "hunyuan-moe",
-            "hunyuan_vl",
-            "internlm2",
-            "jais2",
-            "llama",
-            "llama4",
-            "maincoder",
-            "mellum",
-        ),
-        *(
-            "minimax-m2",
-            "mistral3",
-            "nemotron",
-            "olmo",
-            "olmo2",
-            "olmoe",
-            "orion",
-            "paddleocr",
-            "pangu-embedded",
-        ),
-        *("plamo", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "seed_oss"),
+        *("apertus", "arcee", "arctic", "baichuan", "chameleon", "codeshell", "cogvlm", "dbrx"),
+        *("deci", "deepseek", "dots1", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe"),
+        *("exaone4", "falcon", "granite", "grok", "grovemoe", "hunyuan-moe", "hunyuan_vl"),
+        *("internlm2", "jais2", "llama", "llama4", "maincoder", "mellum", "minimax-m2", "mistral3"),
+        *("nemotron", "olmo", "olmo2", "olmoe", "orion", "paddleocr", "pangu-embedded", "plamo"),
+        *("qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "seed_oss"),
         *("smallthinker", "smollm3", "starcoder2", "talkie", "xverse"),
     }
 )
 """Architectures whose graph asserts that rotary positions cover the whole head."""
 
 KEYS_AS_WIDE_AS_VALUES = ROPE_OVER_WHOLE_HEAD | {
-    *(
-        "afmoe",
-        "bailingmoe2",
-        "bitnet",
-        "bloom",
-        "chatglm",
-        "cohere2",
-        "command-r",
-        "glm4",
-        "glm4moe",
-        "gpt2",
-    ),
-    *("gptneox", "jais", "laguna", "mpt", "muse-glimmer", "openelm", "phi2", "phi3", "qwen", "refact"),
-    *("spark2_5", "stablelm", "starcoder"),
+    *("afmoe", "bailingmoe2", "bitnet", "bloom", "chatglm", "cohere2", "command-r", "glm4"),
+    *("glm4moe", "gpt2", "gptneox", "jais", "laguna", "mpt", "muse-glimmer", "openelm", "phi2"),
+    *("phi3", "qwen", "refact", "spark2_5", "stablelm", "starcoder"),
 }
 """Architectures whose graph asserts that a head's keys and values are of one width."""
 

@@ -169,9 +169,7 @@ def _check_attention(keys: Keys, heads: int, dim_k: int, dim_v: int) -> None:
     if heads and (dim_k == 0 or heads * max(dim_k, dim_v) > MAX_WIDTH):
         raise keys.invalid(f"{heads:,} heads of {dim_k:,} values cannot be")
     if architecture in rules.KEYS_AS_WIDE_AS_VALUES and dim_k != dim_v:
-        raise keys.invalid(
-            f"its keys have {dim_k:,} values a head, its values {dim_v:,}; {architecture} has as many"
-        )
+        raise keys.invalid(f"its keys are {dim_k:,} wide and its values {dim_v:,}")
     for suffix in ("", "_swa"):
         rotary = keys.count(f"rope.dimension_count{suffix}", 0, MAX_WIDTH)
         if rotary is not None and (rotary % 2 or rotary > dim_k):
