@@ -113,7 +113,7 @@ class Worker:
                     raise EngineError("The worker answered a generation with something else.")
                 finished = isinstance(reply.event, Finished)
                 yield reply.event
-        except GeneratorExit:
+        except (GeneratorExit, KeyboardInterrupt):  # Ctrl-C arrives here while waiting for the next event
             if not finished and self.alive:
                 self._send(Cancel(request_id))
             raise
