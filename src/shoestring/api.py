@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shoestring.errors import DoesNotFitError, UsageError
@@ -33,7 +34,8 @@ def read_model(model: str, *, progress: Progress | None = None, offline: bool = 
     from shoestring.models.reference import resolve
 
     resolved = resolve(model, progress=progress, offline=offline)
-    return read_facts(resolved.files, id=resolved.id, license=resolved.license)
+    facts = read_facts(resolved.files, id=resolved.id, license=resolved.license)
+    return replace(facts, system=resolved.system)
 
 
 def inspect(

