@@ -15,7 +15,7 @@ Both give the same text: the first is only the quicker one.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -198,56 +198,58 @@ def _size(value: object) -> int:
     return sum(map(_size, value)) if isinstance(value, (list, tuple)) else 1
 
 
-# Each of these yields at most as much text as it was given.
-_STR_METHODS = frozenset(
-    [
-        *(
-            "strip",
-            "lstrip",
-            "rstrip",
-            "split",
-            "rsplit",
-            "partition",
-            "rpartition",
-            "splitlines",
-            "startswith",
-        ),
-        *("endswith", "lower", "upper", "title", "capitalize", "find", "rfind", "index", "rindex", "count"),
-        *("isdigit", "isalpha", "isalnum", "isspace", "isupper", "islower", "removeprefix", "removesuffix"),
-    ]
-)
-_CONTAINER_METHODS = frozenset(["get", "items", "keys", "values", "index", "count"])
-_FILTERS = frozenset(
-    [
-        *(
-            "trim",
-            "length",
-            "count",
-            "first",
-            "last",
-            "lower",
-            "upper",
-            "capitalize",
-            "title",
-            "default",
-            "d",
-        ),
-        *(
-            "list",
-            "items",
-            "selectattr",
-            "rejectattr",
-            "select",
-            "reject",
-            "map",
-            "reverse",
-            "int",
-            "float",
-            "abs",
-        ),
-        *("string", "safe", "tojson"),
-    ]
-)
+# Each of these yields at most as much text as it was given, but for two that are charged.
+_STR_METHODS = {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "rpartition", "splitlines"}
+_STR_METHODS |= {
+    "lower",
+    "upper",
+    "title",
+    "capitalize",
+    "startswith",
+    "endswith",
+    "removeprefix",
+    "removesuffix",
+}
+_STR_METHODS |= {
+    "find",
+    "rfind",
+    "index",
+    "rindex",
+    "count",
+    "isdigit",
+    "isalpha",
+    "isalnum",
+    "isspace",
+    "isupper",
+}
+_STR_METHODS |= {"islower", "replace", "join"}
+_CONTAINER_METHODS = {"get", "items", "keys", "values", "index", "count"}
+_FILTERS = {
+    "trim",
+    "length",
+    "count",
+    "first",
+    "last",
+    "lower",
+    "upper",
+    "capitalize",
+    "title",
+    "default",
+    "d",
+}
+_FILTERS |= {
+    "list",
+    "items",
+    "selectattr",
+    "rejectattr",
+    "select",
+    "reject",
+    "map",
+    "reverse",
+    "int",
+    "float",
+}
+_FILTERS |= {"abs", "string", "safe", "tojson", "replace", "join"}
 _TAME_NODES = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.NSRef, nodes.Keyword),
     *(nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Break, nodes.Continue),
@@ -288,7 +290,35 @@ class _CountingEnvironment(ImmutableSandboxedEnvironment):
     def call(self, /, context: Context, target: Any, *args: Any, **kwargs: Any) -> Any:
         if not _is_countable(target):
             raise UntameError
+        if isinstance(getattr(target, "__self__", None), str):
+            _charge_growth(target.__name__, target.__self__, args)
         return super().call(context, target, *args, **kwargs)
+
+
+def _charge_growth(method: str, text: str, arguments: tuple[Any, ...]) -> None:
+    """Charge what the two methods that can make a text longer will produce."""
+    if method == "replace":
+        old, new = arguments[:2]
+        _budget.get().produce(len(text) + text.count(old) * len(new))
+    elif method == "join":
+        (parts,) = arguments
+        if not isinstance(parts, (list, tuple)):
+            raise UntameError
+        _budget.get().produce(len(parts) * len(text) + sum(map(len, parts)))
+
+
+def _replace(value: object, old: str, new: str, count: int = -1) -> str:
+    text = str(value)
+    _charge_growth("replace", text, (old, new))
+    return text.replace(old, new, count)
+
+
+def _join(value: Iterable[object], separator: str = "", attribute: object = None) -> str:
+    if attribute is not None:
+        raise UntameError
+    parts = [str(part) for part in value]
+    _charge_growth("join", separator, (parts,))
+    return separator.join(parts)
 
 
 def _length(value: object) -> int:
@@ -362,4 +392,5 @@ def _tame(template: str) -> jinja2.Template:
         raise UntameError
     environment = _configured(_CountingEnvironment)
     environment.finalize = _charged_text
+    environment.filters |= {"replace": _replace, "join": _join}
     return environment.from_string(template)

@@ -24,7 +24,7 @@ from shoestring.chat.sandbox import (
 from shoestring.errors import TemplateError
 from shoestring.units import MiB
 
-_SECONDS = 10
+_SECONDS = 5
 _MEMORY_BYTES = 512 * MiB  # address space
 _OUTPUT_BYTES = 64 * MiB
 

@@ -1,0 +1,32 @@
+"""Runs the real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND = [sys.executable, "-W", "error", "-m", "shoestring"]
+
+
+@pytest.fixture
+def shoestring(tmp_path: Path) -> Command:
+    """`shoestring("run", "smollm2", …)`: what it printed and its exit status. Keyword arguments: environment."""
+
+    def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+            env=os.environ | environment,
+        )
+
+    return run

@@ -1,0 +1,113 @@
+"""`shoestring run` on the real smollm2: the answer on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import COMMAND, Command
+
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("smollm2_files")]
+BRIEF = ["--system", "You are a helpful assistant.", "--temperature", "0", "--context", "512"]
+
+
+def test_the_answer_goes_to_stdout_and_one_quiet_line_to_stderr(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "What is the capital of France?", *BRIEF)
+    assert result.stdout == "The capital of France is Paris.\n"
+    (line,) = result.stderr.splitlines()
+    assert all(word in line for word in ("tok/s", "first token", "memory", "predicted"))
+
+
+def test_json_is_one_document_with_the_agreed_keys(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "What is the capital of France?", *BRIEF, "--json")
+    answer = json.loads(result.stdout)
+    assert answer["text"] == "The capital of France is Paris."
+    assert {"model", "text", "finish_reason", "usage", "timings", "memory", "plan"} <= set(answer)
+    assert {"prompt_tokens", "completion_tokens"} <= set(answer["usage"])
+    timings = {"load_s", "time_to_first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s"}
+    assert timings == set(answer["timings"])
+    assert {"predicted_bytes", "measured_peak_bytes", "error"} <= set(answer["memory"])
+
+
+def test_a_prompt_can_come_from_stdin(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "-", *BRIEF, stdin="What is the capital of France?")
+    assert "Paris" in result.stdout
+
+
+def test_the_end_by_length_is_said(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "Count to a hundred.", *BRIEF, "--max-tokens", "4")
+    assert "stopped after 4 tokens" in result.stderr
+
+
+def test_generation_ends_before_a_stop_string(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "What is the capital of France?", *BRIEF, "--stop", " is")
+    assert result.stdout == "The capital of France\n"
+
+
+def test_a_base_model_continues_text_and_says_so_once(
+    shoestring: Command, gemma_files: tuple[Path, ...]
+) -> None:
+    result = shoestring(
+        "run", "gemma3-270m", "The capital of France is", "--max-tokens", "4", "--context", "512"
+    )
+    assert result.stderr.count("base model") == 1
+
+
+def test_lines_from_a_pipe_are_turns_of_one_conversation(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", *BRIEF, "--max-tokens", "8", stdin="Hi\n\nWho are you?\n")
+    assert result.stderr.count("tok/s") == 2
+    assert ">>>" not in result.stdout
+
+
+def _chat(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A chat on a terminal of its own; the terminal's other end is what a person sees and types."""
+    person, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", "smollm2", *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        env=os.environ | {"TERM": "dumb"},
+    )
+    os.close(terminal)
+    return process, person
+
+
+def _see(person: int, what: str, *, within_s: float = 60) -> str:
+    seen, deadline = "", time.monotonic() + within_s
+    while what not in seen:
+        assert time.monotonic() < deadline, seen
+        try:
+            seen += os.read(person, 4096).decode(errors="replace")
+        except OSError:  # the terminal is closed
+            break
+    return seen
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_chat() -> None:
+    process, person = _chat("--temperature", "0")
+    _see(person, ">>>")
+    os.write(person, b"Write a very long story about a lighthouse.\n")
+    _see(person, "lighthouse.\r\n")
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    _see(person, "stopped")
+    _see(person, ">>>")
+    os.write(person, b"/bye\n")
+    assert process.wait(timeout=30) == 0
+    os.close(person)
+
+
+def test_ctrl_d_ends_a_chat() -> None:
+    process, person = _chat()
+    _see(person, ">>>")
+    os.write(person, b"\x04")
+    assert process.wait(timeout=30) == 0
+    os.close(person)
