@@ -56,7 +56,7 @@ class _ForwardPass:
         self.nodes: list[Tensor] = []
         self.masks: dict[bool, Tensor] = {}
         self.indices: dict[bool, tuple[Tensor, Tensor]] = {}
-        self.rotations: dict[int, Tensor] = {}
+        self.rotations: dict[tuple[bool, bool], Tensor] = {}
         self.positions: Tensor | None = None
         self.windows = any(layer.attention and layer.attention.window for layer in facts.layers)
 
@@ -112,7 +112,7 @@ class _ForwardPass:
         self._op((0,), self._view(v), v_index)
         mixed = self._mix(q, self._mask(windowed, a), a)
         if self._rotated(a.head_dim_v):
-            mixed = self._rotate(mixed, a.head_dim_v)
+            mixed = self._rotate(mixed, a, values=True)
         return self._linear(block + "attn_output", mixed, self.facts.hidden_size)
 
     def _project(self, block: str, a: AttentionFacts, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,9 +132,10 @@ class _ForwardPass:
             if name != "v":
                 normed = self._norm(f"{block}attn_{name}_norm", made[name])
                 made[name] = self._op(normed.shape, normed, self.positions, in_place=True)
-        for name, x in made.items():
-            if self._rotated(x.shape[0]):
-                made[name] = self._rotate(x, x.shape[0])
+        if self._rotated(a.head_dim_k):
+            made["q"], made["k"] = (self._rotate(made[name], a, values=False) for name in "qk")
+        if self._rotated(a.head_dim_v):
+            made["v"] = self._rotate(made["v"], a, values=True)
         return made["q"], made["k"], made["v"]
 
     def _mix(self, q: Tensor, mask: Tensor, a: AttentionFacts) -> Tensor:
@@ -151,11 +152,13 @@ class _ForwardPass:
     def _rotated(self, head_dim: int) -> bool:
         return self.settings.kv_precision != "f16" and head_dim % 64 == 0
 
-    def _rotate(self, x: Tensor, head_dim: int) -> Tensor:
-        """The Hadamard rotation that llama.cpp puts around a quantised cache."""
-        if head_dim not in self.rotations:
-            self.rotations[head_dim] = self._input((head_dim, head_dim))
-        return self._op(x.shape, self._view(x), self.rotations[head_dim])
+    def _rotate(self, x: Tensor, a: AttentionFacts, *, values: bool) -> Tensor:
+        """The Hadamard rotation around a quantised cache: 64 wide for values, as wide as goes for keys."""
+        key = (a.window is not None, values)
+        if key not in self.rotations:
+            width = 64 if values else a.head_dim_k & -a.head_dim_k
+            self.rotations[key] = self._input((width, width))
+        return self._op(x.shape, self._view(x), self.rotations[key])
 
     def _feed_forward(self, block: str, x: Tensor) -> Tensor:
         up = self.names[block + "ffn_up.weight"].shape[1]

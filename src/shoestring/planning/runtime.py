@@ -1,20 +1,108 @@
-"""What a worker holds besides weights, cache and activations."""
+"""What a worker holds besides weights, cache and activations: each term from the structure that takes it.
+
+Found by loading synthetic models that differ in one figure (vocabulary, merges, layers) and by counting live
+heap chunks by size; the structures are llama.cpp's and ggml's, the sizes those of the x86-64 and AArch64 Linux
+wheels: glibc's allocator, and libstdc++ strings of the old ABI, which share one counted heap block.
+`docs/accuracy.md` has the method and the figures.
+"""
 
 from __future__ import annotations
 
-from shoestring.models.facts import ModelFacts
+from shoestring.models.facts import ModelFacts, TokenizerFacts
 from shoestring.planning.base import EngineSettings
+from shoestring.planning.kv_cache import padded_context
 
-WORKER_ENVIRONMENT: dict[str, str] = {}
-"""Environment variables that a worker must be started with for these figures to hold."""
+BASELINE_BYTES = 37_880_000
+"""An idle worker that has loaded a model of a few kilobytes and answered once, less this module's other terms.
 
-BASELINE_BYTES = 34_000_000
-"""An idle worker with the engine loaded."""
+The interpreter, msgspec, the engine's library and its tables, the server and its threads. Measured by
+`benchmarks/plan_accuracy.py`, which prints it anew; it belongs to the pinned engine and Python, not to a model.
+"""
+
+_NODE = 48  # heap chunk of a hash-table node: next, string pointer, id, cached hash
+_MERGE_NODE = 48  # next, two string pointers, rank, cached hash
+_SHORT_STRING = 48  # heap chunk of a string of up to 15 bytes: header 24, bytes, NUL, rounded by malloc
+_BUCKETS = (13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10273, 20753, 42043, 85229, 172933, 351061)
+_BUCKETS += (712697, 1447153, 2938679, 5967347, 12117689)
+"""How libstdc++'s hash tables grow when elements are added one by one."""
+
+_UNICODE_TABLE = 2 * 0x110000  # category flags of every code point, built for byte-pair vocabularies
+
+_GRAPH_TENSOR = 368  # ggml_tensor_overhead(): a tensor and its object header
+_GRAPHS_KEPT = 3  # llama_context keeps one graph to reserve with and two to reuse
+_SCHEDULED_NODE = 352 + 32  # ggml_gallocr: where a node and its ten sources, and where a leaf is placed
+_SLOTS_PER_TENSOR, _FEWEST_SLOTS = 8, 1024  # llama_context::graph_max_nodes
+
+
+def vocabulary_bytes(tokenizer: TokenizerFacts) -> int:
+    """Bytes of llama.cpp's vocabulary tables (`src/llama-vocab.cpp`) and of the file's arrays they were read from.
+
+    A token: its text, shared by table and map; the text it stands for; a map node and its bucket; a record of
+    16 bytes; one pointer. A merge: two strings, a map node, a bucket. The strings read from the header are
+    freed after loading, but lie below what is kept, so the allocator keeps their pages.
+    """
+    t = tokenizer
+    short = t.vocab_size - t.long_tokens
+    # malloc rounds 24 + length + 1 + 8 up to 16: on average 7.5 more.
+    long_strings = t.long_tokens_bytes + round(t.long_tokens * (24 + 1 + 8 + 7.5))
+    strings = short * _SHORT_STRING + long_strings
+    tokens = 3 * strings + t.vocab_size * (_NODE + 16 + 8 + 4) + 8 * _buckets(t.vocab_size)
+    merges = t.merges * (3 * _SHORT_STRING + _MERGE_NODE) + 8 * _buckets(t.merges)
+    return tokens + (merges + _UNICODE_TABLE if t.merges else 0)
+
+
+def header_bytes(tokenizer: TokenizerFacts) -> int:
+    """Bytes of the header's arrays that are given back after loading: string pointers, scores and types."""
+    t = tokenizer
+    return 8 * t.vocab_size + 4 * t.vocab_size * (t.has_scores + t.has_types) + 8 * t.merges
+
+
+def graph_bytes(facts: ModelFacts) -> int:
+    """Bytes of the computation graphs' own records, which grow with the number of tensors, not with their size."""
+    slots = max(_FEWEST_SLOTS, _SLOTS_PER_TENSOR * len(facts.tensors))
+    hash_slots = 1 << (2 * slots - 1).bit_length()
+    graph = slots * (_GRAPH_TENSOR + 2 * 8) + hash_slots * (8 + 4)
+    nodes = slots // 2
+    return _GRAPHS_KEPT * graph + nodes * _SCHEDULED_NODE + 2 * len(facts.tensors) * _GRAPH_TENSOR
+
+
+def work_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+    """Bytes of the threads' work space: a micro-batch converted to the type that the weights multiply with.
+
+    Source: `ggml_graph_plan` in `ggml/src/ggml-cpu/ggml-cpu.c`. Without flash attention it also holds the
+    attention weights of all heads in half precision.
+    """
+    n_tokens = min(settings.ubatch, padded_context(settings) * settings.batch)
+    rows = (t.shape[0] * _converted(t.dtype) for t in facts.tensors if len(t.shape) > 1)
+    work = n_tokens * max(rows, default=0.0)
+    if not settings.flash_attention:
+        heads = max((layer.attention.heads for layer in facts.layers if layer.attention), default=0)
+        work = max(work, 2 * n_tokens * heads * padded_context(settings))
+    return round(work)
+
+
+def _converted(dtype: str) -> float:
+    """Bytes of one activation once converted to multiply with weights of `dtype` (ggml's `vec_dot_type`)."""
+    if dtype == "F32":
+        return 0
+    if dtype in ("F16", "BF16"):
+        return 2
+    if dtype in ("Q4_1", "Q5_1"):
+        return 36 / 32
+    if dtype.startswith("IQ4_NL") or not (dtype.endswith("_K") or dtype.startswith(("IQ", "TQ"))):
+        return 34 / 32
+    return 292 / 256
+
+
+def _buckets(elements: int) -> int:
+    return next((n for n in _BUCKETS if n >= elements), elements)
 
 
 def runtime_terms(facts: ModelFacts, settings: EngineSettings) -> dict[str, int]:
-    """Bytes by name."""
-    t = facts.tokenizer
-    per_token = 40 + 64 + 8 + 32
-    vocabulary = t.vocab_size * per_token + 2 * 32 * t.long_tokens + t.merges * (64 + 56 + 8)
-    return {"baseline": BASELINE_BYTES, "vocabulary": vocabulary}
+    """Every term of this module by name."""
+    return {
+        "worker": BASELINE_BYTES,
+        "vocabulary": vocabulary_bytes(facts.tokenizer),
+        "graph": graph_bytes(facts),
+        "work": work_bytes(facts, settings),
+    }

@@ -77,8 +77,8 @@ class _Solver:
     def terms(self, settings: EngineSettings) -> dict[str, int]:
         facts = self.facts
         return {
-            "weights_mapped": mapped_bytes(facts),
-            "weights_repacked": repacked_bytes(facts, self.hardware.cpu.features),
+            "weights_mapped": mapped_bytes(facts, settings, self.hardware.cpu.features),
+            "weights_repacked": repacked_bytes(facts, settings, self.hardware.cpu.features),
             "kv_cache": kv_cache_bytes(facts, settings),
             "compute_buffer": compute_buffer_bytes(facts, settings),
             "output_buffer": output_buffer_bytes(facts, settings),

@@ -1,0 +1,122 @@
+"""What llama.cpp itself would allocate: a dry run that reads the header and no weights.
+
+Run as `python -m shoestring.engines.llama_cpp_dry_run`: a JSON object on stdin
+(`{"file": …, "settings": {…}}`), one on stdout. The engine is loaded with `no_alloc`, in yet another
+process, because its server crashes on the first token once it has planned its buffers and finds none; by then
+they are in the log, which is where the figures are read: in MiB with two decimals.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from shoestring.planning.base import EngineSettings
+from shoestring.units import MiB
+
+_NATIVE = "native"
+_PATIENCE_S = 60
+_INFO = 4  # llama.cpp's log level
+
+_CACHE = re.compile(r"llama_kv_cache: size = +([\d.]+) MiB")
+_COMPUTE = re.compile(r"sched_reserve: +\S+ compute buffer size = +([\d.]+) MiB")
+_OUTPUT = re.compile(r"llama_context: +\S+ +output buffer size = +([\d.]+) MiB")
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What to plan for. `file` is the model's (first) file, `settings` those of a real load."""
+
+    file: str
+    settings: EngineSettings
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The engine's figures in bytes, each exact to half a hundredth of a MiB; or why there are none."""
+
+    kv_cache_bytes: int = 0
+    compute_buffer_bytes: int = 0
+    output_buffer_bytes: int = 0
+    error: str | None = None
+
+
+def parse_log(log: str) -> Answer | None:
+    """The figures that llama.cpp logs while it sets up a context, None while any is missing."""
+    found = [_CACHE.findall(log), _COMPUTE.findall(log), _OUTPUT.findall(log)]
+    if not all(found):
+        return None
+    cache, compute, output = (round(sum(map(float, figures)) * MiB) for figures in found)
+    return Answer(cache, compute, output)
+
+
+def main() -> None:
+    """Answer one question. With `native` and a folder as arguments: load there, log and hang."""
+    question = sys.stdin.buffer.read()
+    if sys.argv[1:2] == [_NATIVE]:
+        _load(msgspec.json.decode(question, type=Question), Path(sys.argv[2]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        answer = _ask(question, Path(folder))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+def _ask(question: bytes, folder: Path) -> Answer:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shoestring.engines.llama_cpp_dry_run", _NATIVE, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+        )
+    if process.stdin is not None:
+        process.stdin.write(question)
+        process.stdin.close()
+    try:
+        while True:
+            ended = process.poll() is not None
+            text = log.read_text(errors="replace")
+            if answer := parse_log(text):
+                return answer
+            if ended:
+                errors = [line for line in text.splitlines() if " E " in line]
+                return Answer(error="; ".join(errors[:3]) or "it ended before it had planned its buffers")
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _load(question: Question, folder: Path) -> None:
+    import xllamacpp
+
+    from shoestring.engines.llama_cpp import _parameters
+
+    params = _parameters(Path(question.file), question.settings, folder / "llama.sock")
+    params.no_alloc = True
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE  # no_alloc aborts on a mapped file
+    params.verbosity = _INFO
+    _hang_instead_of_crashing()
+    xllamacpp.Server(params)
+
+
+def _hang_instead_of_crashing() -> None:
+    """Put a crashing thread to sleep: dying would lose the log's last lines, which another thread writes."""
+    if os.name != "posix":
+        return
+    libc = ctypes.CDLL(None)
+    libc.signal(signal.SIGSEGV, ctypes.cast(libc.pause, ctypes.c_void_p))
+    signal.alarm(_PATIENCE_S)  # the kernel ends this process if nobody else does
+
+
+if __name__ == "__main__":
+    main()
