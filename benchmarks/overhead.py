@@ -37,7 +37,7 @@ WARM_UP = 2
 PROMPT_TOKENS = 350
 QUESTION = "What is the capital of France?"
 CONVERSATION = (
-    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+    "<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n"
     f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
 )
 FORBIDDEN = ("torch", "xllamacpp", "transformers", "numpy")
