@@ -167,7 +167,11 @@ def _bytes(budget: int | str | None) -> int | None:
 
 def _does_not_fit(report: PlanReport) -> DoesNotFitError:
     asked = report.plans[0]
-    alternative = None if report.recommended is None else report.plans[report.recommended]
+    alternative = next(
+        (plan for plan in report.plans[1:] if plan.fits and _can_be_asked_for(plan, asked)), None
+    )
+    if alternative is None and report.recommended is not None:
+        alternative = report.plans[report.recommended]
     hint = (
         "Close other programs, or choose a smaller model."
         if alternative is None
@@ -175,6 +179,11 @@ def _does_not_fit(report: PlanReport) -> DoesNotFitError:
     )
     message = f"{report.model} with a context of {asked.context:,} tokens does not fit. {asked.reason}"
     return DoesNotFitError(message, hint, plan=asked, alternative=alternative)
+
+
+def _can_be_asked_for(plan: Plan, asked: Plan) -> bool:
+    """Whether a caller of `load` gets this plan by asking for another context or batch."""
+    return plan.settings == replace(asked.settings, context=plan.context, batch=plan.batch)
 
 
 def describe_difference(asked: Plan, alternative: Plan) -> str:

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from shoestring.cli._answer import finish, show
-from shoestring.cli._output import faint, say
-from shoestring.errors import PromptTooLongError, UsageError
+from shoestring.cli._output import emphasis, faint, say
+from shoestring.errors import PromptTooLongError, ShoestringError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,19 @@ def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
                 _answer(model.complete(line, stream=True, **sampling))
             else:
                 _answer(conversation.say(line, **sampling))
-        except PromptTooLongError as error:
-            say(f"{error.message} This turn was left out; the conversation is as it was before.")
-            say(faint("Say less, or start again with a larger --context."))
-        except UsageError as error:
-            say(error.message)
+        except ShoestringError as error:
+            if not interactive:
+                raise
+            _explain(error)
+
+
+def _explain(error: ShoestringError) -> None:
+    """A turn that failed does not end the chat: the conversation is as it was, and a dead worker is replaced."""
+    say(f"{emphasis('error:', red=True)} {error.message}")
+    if isinstance(error, PromptTooLongError):
+        say(faint("This turn was left out. Say less, or start again with a larger --context."))
+    elif error.hint:
+        say(faint(error.hint))
 
 
 def _answer(stream: Stream) -> None:
@@ -77,7 +85,7 @@ def _lines(interactive: bool) -> Iterator[str]:
             say()
             return
         except KeyboardInterrupt:
-            say()
+            say(faint("\nended; /bye and Ctrl-D do so, too"))
             return
         if line.strip() == "/bye":
             return

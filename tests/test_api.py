@@ -1,0 +1,60 @@
+"""Models by name: what fits is opened, what does not is refused with what would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shoestring import api
+from shoestring.errors import DoesNotFitError, UsageError
+from shoestring.hardware import probe
+from shoestring.planning.base import Request
+from shoestring.units import MiB
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with 320 MiB in all."""
+    here = probe.probe()
+    memory = replace(here.memory, total_bytes=320 * MiB, available_bytes=320 * MiB, limit_bytes=None)
+    monkeypatch.setattr(probe, "probe", lambda: replace(here, memory=memory))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_what_does_not_fit_is_refused_with_what_would(smollm2_files: tuple[Path, ...]) -> None:
+    with pytest.raises(DoesNotFitError, match="does not fit") as caught:
+        api.open_model("smollm2", Request(context=8192))
+    error = caught.value
+    assert error.plan is not None
+    assert error.alternative is not None
+    assert error.alternative.fits
+    assert f"{error.alternative.context:,}" in str(error.hint)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_what_can_never_fit_is_refused_without_an_alternative(gemma_files: tuple[Path, ...]) -> None:
+    with pytest.raises(DoesNotFitError) as caught:
+        api.open_model("gemma3-270m", Request(context=512))
+    assert caught.value.alternative is None
+
+
+def test_a_budget_can_be_written_as_text(smollm2_files: tuple[Path, ...]) -> None:
+    assert api.plan("smollm2", budget="400MB").plans[0].budget_bytes == 400_000_000
+
+
+def test_a_budget_that_is_no_size_is_a_usage_error(smollm2_files: tuple[Path, ...]) -> None:
+    with pytest.raises(UsageError, match="not a size"):
+        api.plan("smollm2", budget="plenty")
+
+
+def test_a_difference_is_told_in_words(smollm2_files: tuple[Path, ...]) -> None:
+    asked = api.plan("smollm2").plans[0]
+    other = replace(asked, context=1024, kv_precision="q8_0")
+    assert api.describe_difference(asked, other) == "a context of 1,024 tokens and a q8_0 cache"
+
+
+def test_opening_loads_nothing(smollm2_files: tuple[Path, ...]) -> None:
+    with api.open_model("smollm2", Request(context=512)) as model:
+        assert model.session.load_s is None
