@@ -15,25 +15,28 @@ from shoestring.planning.kv_cache import cells_per_sequence, padded_context
 
 F32, F16, I32, I64 = 4, 2, 4, 8
 
-SEQUENTIAL_BLOCKS = frozenset({"llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3"})
+SEQUENTIAL_BLOCKS = frozenset(
+    {"llama", "mistral3", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3"}
+)
 """Architectures whose graph is the sequence above, each held against the engine's own figure in the tests."""
 
 
-def unaccounted(facts: ModelFacts) -> str | None:
-    """Why the compute buffer has no formula for this model, one sentence, or None when it has."""
+def unaccounted(facts: ModelFacts) -> tuple[str, ...]:
+    """Why cache and compute have no formula for this model, a sentence each; empty where they have one."""
+    reasons = list(facts.not_understood)
     if facts.architecture not in SEQUENTIAL_BLOCKS:
-        return f"The compute graph of architecture '{facts.architecture}' is not known here."
-    if any(layer.attention is None for layer in facts.layers):
-        return "Some layers have no attention that is understood here."
-    if any("_exps." in tensor.name for tensor in facts.tensors):
-        return "The compute graph of a mixture of experts is not known here."
-    return None
+        reasons.append(f"The compute graph of {facts.architecture} models is not known to this version.")
+    elif any("_exps." in tensor.name for tensor in facts.tensors):
+        reasons.append("The compute graph of a mixture of experts is not known to this version.")
+    if not reasons and any(layer.attention is None for layer in facts.layers):
+        reasons.append("Some layers have no attention that this version can count.")
+    return tuple(reasons)
 
 
 def compute_buffer_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
     """Bytes of llama.cpp's compute buffer, as it logs them ("CPU compute buffer size").
 
-    The caller has made sure that `unaccounted(facts)` is None.
+    The caller has made sure that `unaccounted(facts)` is empty.
     """
     return _ForwardPass(facts, settings).buffer_bytes()
 
@@ -64,18 +67,38 @@ class _ForwardPass:
         stream = self._embed()
         self.positions = self._input((self.n_tokens,), I32)
         last = len(self.facts.layers) - 1
-        for i, layer in enumerate(self.facts.layers):
-            attention = layer.attention
+        for i in self._telling_layers():
+            attention = self.facts.layers[i].attention
             if attention is None:
                 raise ValueError(f"layer {i} has no attention")
             stream = self._block(i, attention, stream, last=i == last)
         normed = self._norm("output_norm", stream)
         normed.output = True
         logits = self._op((self.facts.vocab_size, self.settings.batch), normed)
-        if self.facts.architecture in {"gemma2"}:
+        if self.facts.architecture == "gemma2":  # soft-capped
             logits = self._op(logits.shape, logits, in_place=True)
         logits.output = True
         return buffer_bytes(self.inputs, self.nodes)
+
+    def _telling_layers(self) -> list[int]:
+        """Layers that can differ in their layout: of a run of equal ones, the first four; and always the last.
+
+        A layer's layout depends on itself and on where its input lies, which settles after one like it.
+        """
+        shapes: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
+        for tensor in self.facts.tensors:
+            block, _, name = tensor.name.removeprefix("blk.").partition(".")
+            if block.isdigit():
+                shapes.setdefault(int(block), []).append((name, tensor.shape))
+        telling: list[int] = []
+        run, previous = 0, None
+        for i, layer in enumerate(self.facts.layers):
+            kind = (layer, sorted(shapes.get(i, [])))
+            run = run + 1 if kind == previous else 1
+            previous = kind
+            if run <= 4 or i == len(self.facts.layers) - 1:
+                telling.append(i)
+        return telling
 
     def _embed(self) -> Tensor:
         """Three ways to begin (token ids, embeddings, a mixture); all have their place, the first is used."""
@@ -86,7 +109,7 @@ class _ForwardPass:
         stream = self._op(shape, tokens)
         looked_up, copied = self._op(shape, mixed_tokens), self._op(shape, embeddings)
         self.nodes.append(Tensor(shape, 0, (looked_up, slots, copied), view_of=copied))
-        if self.facts.architecture.startswith("gemma"):
+        if self.facts.architecture in ("gemma2", "gemma3"):
             stream = self._op(shape, stream, self._input((self.n_tokens,)), in_place=True)
         return stream
 
@@ -119,7 +142,9 @@ class _ForwardPass:
         """Queries, keys and values of every head, positions applied."""
         n = self.n_tokens
         shapes = {
-            "q": (a.head_dim_k, a.heads, n), "k": (a.head_dim_k, a.kv_heads, n), "v": (a.head_dim_v, a.kv_heads, n)
+            "q": (a.head_dim_k, a.heads, n),
+            "k": (a.head_dim_k, a.kv_heads, n),
+            "v": (a.head_dim_v, a.kv_heads, n),
         }
         fused = None
         if block + "attn_qkv.weight" in self.names:

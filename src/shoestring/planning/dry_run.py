@@ -50,7 +50,9 @@ def dry_run(files: Sequence[Path], settings: EngineSettings, *, timeout_s: float
         raise EngineError(f"llama.cpp had not planned {files[0].name} after {timeout_s:.0f} s.") from error
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise EngineError(f"The dry run of {files[0].name} failed: {last or f'exit status {done.returncode}'}.")
+        raise EngineError(
+            f"The dry run of {files[0].name} failed: {last or f'exit status {done.returncode}'}."
+        )
     answer = msgspec.json.decode(done.stdout)
     if answer["error"]:
         raise EngineError(f"llama.cpp could not plan {files[0].name}: {answer['error']}.")

@@ -22,8 +22,10 @@ The interpreter, msgspec, the engine's library and its tables, the server and it
 _NODE = 48  # heap chunk of a hash-table node: next, string pointer, id, cached hash
 _MERGE_NODE = 48  # next, two string pointers, rank, cached hash
 _SHORT_STRING = 48  # heap chunk of a string of up to 15 bytes: header 24, bytes, NUL, rounded by malloc
-_BUCKETS = (13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10273, 20753, 42043, 85229, 172933, 351061)
-_BUCKETS += (712697, 1447153, 2938679, 5967347, 12117689)
+_BUCKETS = (
+    *(13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10273, 20753, 42043, 85229, 172933, 351061),
+    *(712697, 1447153, 2938679, 5967347, 12117689),
+)
 """How libstdc++'s hash tables grow when elements are added one by one."""
 
 _UNICODE_TABLE = 2 * 0x110000  # category flags of every code point, built for byte-pair vocabularies
@@ -81,6 +83,11 @@ def work_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
     return round(work)
 
 
+def sampling_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+    """Bytes of the samplers' candidates: id, logit and probability of every token, for each sequence."""
+    return 12 * facts.vocab_size * settings.batch
+
+
 def _converted(dtype: str) -> float:
     """Bytes of one activation once converted to multiply with weights of `dtype` (ggml's `vec_dot_type`)."""
     if dtype == "F32":
@@ -98,11 +105,12 @@ def _buckets(elements: int) -> int:
     return next((n for n in _BUCKETS if n >= elements), elements)
 
 
-def runtime_terms(facts: ModelFacts, settings: EngineSettings) -> dict[str, int]:
+def runtime_terms(facts: ModelFacts, settings: EngineSettings, baseline_bytes: int) -> dict[str, int]:
     """Every term of this module by name."""
     return {
-        "worker": BASELINE_BYTES,
+        "worker": baseline_bytes,
         "vocabulary": vocabulary_bytes(facts.tokenizer),
         "graph": graph_bytes(facts),
         "work": work_bytes(facts, settings),
+        "sampling": sampling_bytes(facts, settings),
     }

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from shoestring.errors import UsageError
+from shoestring.errors import ModelError, UsageError
 from shoestring.hardware.base import Hardware, Memory
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import (
     EngineSettings,
+    Method,
     Plan,
     PlanBytes,
     PlanReport,
     Request,
     TokensPerSecond,
 )
-from shoestring.planning.compute import compute_buffer_bytes, output_buffer_bytes
+from shoestring.planning.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
+from shoestring.planning.dry_run import dry_run
 from shoestring.planning.kv_cache import PADDING, kv_cache_bytes
-from shoestring.planning.runtime import runtime_terms
+from shoestring.planning.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.weights import mapped_bytes, repacked_bytes
 from shoestring.units import MiB, format_bytes
 
 DEFAULT_CONTEXT = 4096
 """Tokens, where the model allows as many: enough for a long chat, and the cache stays small."""
+
+SMALLER_UBATCH = 128
+"""Tokens computed at once in the alternative that saves work space; prefill is some 10 % slower."""
 
 
 def safety_margin_bytes(memory: Memory) -> int:
@@ -35,58 +41,124 @@ def safety_margin_bytes(memory: Memory) -> int:
     return min(512 * MiB, whole // 10)
 
 
-def plan(facts: ModelFacts, hardware: Hardware, request: Request, *, exact: bool = False) -> PlanReport:
+def plan(
+    facts: ModelFacts,
+    hardware: Hardware,
+    request: Request,
+    *,
+    exact: bool = False,
+    baseline_bytes: int = BASELINE_BYTES,
+) -> PlanReport:
     """What running a GGUF model on llama.cpp would take of this machine's main memory.
 
     Args:
         exact: ask the engine for its cache and compute buffers (a dry run, about a second) instead of
-            computing them.
+            computing them. A model that the formula cannot account for is always asked about.
+        baseline_bytes: what a worker holds whatever the model, if it was measured on this machine.
 
     Returns:
-        The plan asked for first, then, where it does not fit, the nearest that do.
+        The plan asked for first; where it does not fit, the nearest that do. `terms` are the first plan's.
 
     Raises:
         UsageError: the request can never work, whatever the machine.
-        ModelError: a term has no figure for this model.
+        ModelError: a term has no figure for this model, neither by formula nor from the engine.
+        EngineError: the dry run failed.
     """
     settings = EngineSettings(
         context=_context(facts, request), batch=_batch(request), threads=hardware.cpu.cores_logical
     )
-    solver = _Solver(facts, hardware, _budget(hardware, request), exact)
-    asked = solver.plan(settings)
-    plans = [asked] if asked.fits else [asked, *solver.alternatives(settings)]
-    recommended = next((i for i, candidate in enumerate(plans) if candidate.fits), None)
-    return PlanReport(
-        model=facts.id,
-        hardware=f"{hardware.cpu.model}, {format_bytes(hardware.memory.total_bytes)}",
-        request=request,
-        recommended=recommended,
-        plans=tuple(plans),
-        largest_context=solver.largest_context(settings),
-        terms=solver.terms(settings),
-    )
+    return _Solver(facts, hardware, request, exact, baseline_bytes).report(settings)
 
 
 @dataclass
 class _Solver:
     facts: ModelFacts
     hardware: Hardware
-    budget_bytes: int
+    request: Request
     exact: bool
+    baseline_bytes: int
+
+    def report(self, settings: EngineSettings) -> PlanReport:
+        asked, terms = self.asked(settings)
+        by_formula = not self.unaccounted
+        largest = self.largest_context(settings) if by_formula else None
+        plans = [asked]
+        if by_formula and not asked.fits:
+            plans += self.alternatives(settings, largest)
+        return PlanReport(
+            model=self.facts.id,
+            hardware=f"{self.hardware.cpu.model}, {format_bytes(self.hardware.memory.total_bytes)}",
+            request=self.request,
+            recommended=next((i for i, candidate in enumerate(plans) if candidate.fits), None),
+            plans=tuple(plans),
+            largest_context=largest,
+            terms=terms,
+        )
+
+    @cached_property
+    def budget_bytes(self) -> int:
+        memory = self.hardware.memory
+        free = max(0, memory.available_bytes - safety_margin_bytes(memory))
+        asked = self.request.budget_bytes
+        if asked is None:
+            return free
+        if asked < 1:
+            raise UsageError(
+                f"A memory budget of {asked} bytes can hold nothing.", "Give a size such as 2GB, or none."
+            )
+        return min(asked, free)
+
+    @cached_property
+    def unaccounted(self) -> tuple[str, ...]:
+        return unaccounted(self.facts)
+
+    def asked(self, settings: EngineSettings) -> tuple[Plan, dict[str, int]]:
+        """The plan asked for and its terms, by formula or from the engine."""
+        if not (self.exact or self.unaccounted):
+            terms = self.terms(settings)
+            return self.plan(settings, terms, "formula"), terms
+        if not self.facts.files:
+            reasons = " ".join(self.unaccounted) or "Its files are not here."
+            raise ModelError(
+                f"The memory of {self.facts.id} cannot be planned: {reasons}",
+                "Fetch the model first: the engine can then be asked.",
+            )
+        engine = dry_run(self.facts.files, settings)
+        terms = self.fixed_terms(settings) | {
+            "kv_cache": engine.kv_cache_bytes,
+            "compute_buffer": engine.compute_buffer_bytes,
+            "output_buffer": engine.output_buffer_bytes,
+        }
+        notes = [f"{reason} The engine was asked instead." for reason in self.unaccounted]
+        return self.plan(settings, terms, "dry-run", notes=tuple(notes)), terms
 
     def terms(self, settings: EngineSettings) -> dict[str, int]:
-        facts = self.facts
-        return {
-            "weights_mapped": mapped_bytes(facts, settings, self.hardware.cpu.features),
-            "weights_repacked": repacked_bytes(facts, settings, self.hardware.cpu.features),
-            "kv_cache": kv_cache_bytes(facts, settings),
-            "compute_buffer": compute_buffer_bytes(facts, settings),
-            "output_buffer": output_buffer_bytes(facts, settings),
-            **runtime_terms(facts, settings),
+        """Every term by formula."""
+        return self.fixed_terms(settings) | {
+            "kv_cache": kv_cache_bytes(self.facts, settings),
+            "compute_buffer": compute_buffer_bytes(self.facts, settings),
+            "output_buffer": output_buffer_bytes(self.facts, settings),
         }
 
-    def plan(self, settings: EngineSettings, reason: str | None = None) -> Plan:
-        figures = _group(self.terms(settings))
+    def fixed_terms(self, settings: EngineSettings) -> dict[str, int]:
+        """The terms that no dry run tells."""
+        features = self.hardware.cpu.features
+        return {
+            "weights_mapped": mapped_bytes(self.facts, settings, features),
+            "weights_repacked": repacked_bytes(self.facts, settings, features),
+            **runtime_terms(self.facts, settings, self.baseline_bytes),
+        }
+
+    def plan(
+        self,
+        settings: EngineSettings,
+        terms: dict[str, int],
+        method: Method,
+        *,
+        reason: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Plan:
+        figures = self.grouped(terms)
         headroom = self.budget_bytes - max(figures.total, figures.load_peak)
         return Plan(
             engine="llama_cpp",
@@ -100,87 +172,100 @@ class _Solver:
             fits=headroom >= 0,
             headroom_bytes=headroom,
             tokens_per_s=TokensPerSecond(),
-            method="formula",
+            method=method,
             settings=settings,
-            reason=reason or _reason(headroom, self.budget_bytes),
+            reason=reason or _reason(figures, headroom, self.budget_bytes),
+            notes=notes,
         )
 
-    def alternatives(self, settings: EngineSettings) -> list[Plan]:
+    def grouped(self, terms: dict[str, int]) -> PlanBytes:
+        """The terms in the plan's groups, and the two peaks.
+
+        While loading, the whole file is mapped and the header's arrays lie beside the vocabulary made of
+        them; then cache and output are cleared, while compute, work space and samplers fill with use.
+        """
+        total = sum(terms.values())
+        weights = terms["weights_mapped"] + terms["weights_repacked"]
+        compute = terms["compute_buffer"] + terms["output_buffer"]
+        reading = self.facts.file_bytes + terms["weights_repacked"] + terms["worker"]
+        reading += terms["vocabulary"] + header_bytes(self.facts.tokenizer)
+        loaded = total - terms["compute_buffer"] - terms["work"] - terms["sampling"]
+        return PlanBytes(
+            weights=weights,
+            kv_cache=terms["kv_cache"],
+            compute=compute,
+            runtime=total - weights - compute - terms["kv_cache"],
+            total=total,
+            load_peak=max(reading, loaded),
+        )
+
+    def alternatives(self, settings: EngineSettings, largest: int | None) -> list[Plan]:
+        """Plans near the one asked for that fit, the one that gives up least first."""
         found = []
         for reason, candidate in _smaller(settings):
-            option = self.plan(candidate, reason)
+            option = self.plan(candidate, self.terms(candidate), "formula", reason=reason)
             if option.fits:
                 found.append(option)
-        largest = self.largest_context(settings)
-        if largest is not None and largest < settings.context:
-            found.append(
-                self.plan(replace(settings, context=largest), "A shorter context needs a smaller cache.")
-            )
+        if largest is not None:
+            shorter = replace(settings, context=largest)
+            reason = f"A context of {largest:,} tokens is the longest that fits with nothing else given up."
+            found.append(self.plan(shorter, self.terms(shorter), "formula", reason=reason))
         return found
 
     def largest_context(self, settings: EngineSettings) -> int | None:
-        """The largest context that fits, everything else as it is; None where none does."""
+        """The longest context that fits, everything else as it is; None where none does.
+
+        llama.cpp reserves whole blocks of 256 cells, so only their ends need a look.
+        """
 
         def fits(context: int) -> bool:
-            return self.plan(replace(settings, context=context)).fits
+            candidate = replace(settings, context=context)
+            return self.plan(candidate, self.terms(candidate), "formula").fits
 
         limit = self.facts.context_length
         if fits(limit):
             return limit
-        low, high = 0, -(-limit // PADDING)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle * PADDING) else (low, middle)
-        return low * PADDING or None
+        fitting, failing = 0, -(-limit // PADDING)
+        while failing - fitting > 1:
+            middle = (fitting + failing) // 2
+            fitting, failing = (middle, failing) if fits(middle * PADDING) else (fitting, middle)
+        return fitting * PADDING or None
 
 
 def _smaller(settings: EngineSettings) -> list[tuple[str, EngineSettings]]:
-    options = []
-    if settings.ubatch > 128:
-        options.append(
-            ("Reading the prompt 128 tokens at a time needs less work space.", replace(settings, ubatch=128))
-        )
-    if settings.kv_precision == "f16" and settings.flash_attention:
-        options.append(("An 8-bit cache needs half the memory.", replace(settings, kv_precision="q8_0")))
-        options.append(
-            ("Both an 8-bit cache and shorter steps.", replace(settings, kv_precision="q8_0", ubatch=128))
-        )
-    return options
+    """What may be given up while the context stays: speed of the prefill first, then precision of the cache."""
+    ubatch = min(settings.ubatch, SMALLER_UBATCH)
+    steps = f"Reading the prompt in steps of {ubatch} tokens needs less work space and is a little slower."
+    # A quantised value cache needs flash attention, which is always on here.
+    cache = "A cache in 8 bits (q8_0) needs about half the memory, at a small cost in quality."
+    both = "A cache in 8 bits (q8_0) and a prompt read in smaller steps need least memory for this context."
+    return [
+        (steps, replace(settings, ubatch=ubatch)),
+        (cache, replace(settings, kv_precision="q8_0")),
+        (both, replace(settings, kv_precision="q8_0", ubatch=ubatch)),
+    ]
 
 
-def _group(terms: dict[str, int]) -> PlanBytes:
-    weights = terms["weights_mapped"] + terms["weights_repacked"]
-    compute = terms["compute_buffer"] + terms["output_buffer"]
-    total = sum(terms.values())
-    runtime = total - weights - compute - terms["kv_cache"]
-    return PlanBytes(
-        weights=weights,
-        kv_cache=terms["kv_cache"],
-        compute=compute,
-        runtime=runtime,
-        total=total,
-        load_peak=total - compute,
-    )
-
-
-def _reason(headroom: int, budget: int) -> str:
+def _reason(figures: PlanBytes, headroom: int, budget: int) -> str:
+    peak = format_bytes(max(figures.total, figures.load_peak))
     if headroom >= 0:
-        return f"Everything fits in the {format_bytes(budget)} that may be used, {format_bytes(headroom)} to spare."
-    return f"It needs {format_bytes(-headroom)} more than the {format_bytes(budget)} that may be used."
+        return f"It needs {peak} of the {format_bytes(budget)} that may be used."
+    return (
+        f"It needs {peak}, {format_bytes(-headroom)} more than the {format_bytes(budget)} that may be used."
+    )
 
 
 def _context(facts: ModelFacts, request: Request) -> int:
     limit = facts.context_length
     if request.context is None:
         return min(limit, DEFAULT_CONTEXT)
+    hint = f"Choose a context between 1 and {limit:,} tokens."
     if request.context < 1:
-        raise UsageError(
-            f"A context of {request.context} tokens can hold nothing.", f"Choose one between 1 and {limit:,}."
-        )
+        raise UsageError(f"A context of {request.context} tokens can hold nothing.", hint)
     if request.context > limit:
         raise UsageError(
-            f"{facts.id} was trained for contexts of up to {limit:,} tokens; {request.context:,} is beyond that.",
-            f"Choose a context of at most {limit:,}.",
+            f"A context of {request.context:,} tokens is longer than {facts.id} was trained for ({limit:,}).",
+            hint,
         )
     return request.context
 
@@ -189,14 +274,3 @@ def _batch(request: Request) -> int:
     if request.batch < 1:
         raise UsageError(f"A batch of {request.batch} sequences has nothing to run.", "Choose 1 or more.")
     return request.batch
-
-
-def _budget(hardware: Hardware, request: Request) -> int:
-    free = max(0, hardware.memory.available_bytes - safety_margin_bytes(hardware.memory))
-    if request.budget_bytes is None:
-        return free
-    if request.budget_bytes < 1:
-        raise UsageError(
-            f"A memory budget of {request.budget_bytes} bytes can hold nothing.", "Choose a larger one."
-        )
-    return min(request.budget_bytes, free)

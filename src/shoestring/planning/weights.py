@@ -44,12 +44,12 @@ def repacked_bytes(facts: ModelFacts, settings: EngineSettings, cpu_features: Co
     return sum(tensor.n_bytes for tensor in _repacked(facts, settings, cpu_features))
 
 
-def _repacked(
-    facts: ModelFacts, settings: EngineSettings, cpu_features: Collection[str]
-) -> list[TensorInfo]:
+def _repacked(facts: ModelFacts, settings: EngineSettings, cpu_features: Collection[str]) -> list[TensorInfo]:
     if not settings.repack:
         return []
-    rows = _REPACKED_AVX2 if "avx2" in cpu_features else _REPACKED_DOTPROD if "dotprod" in cpu_features else {}
+    rows = (
+        _REPACKED_AVX2 if "avx2" in cpu_features else _REPACKED_DOTPROD if "dotprod" in cpu_features else {}
+    )
     tied = all(tensor.name != HEAD for tensor in facts.tensors)
     return [
         tensor
