@@ -9,14 +9,10 @@ the limit, again and again. Every round must end with the worker killed by the k
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+
+from memory_cgroup import kernel_kills, memory_cgroup, run_in_cgroup
 
 LIMIT_BYTES = 300 * 1024**2
 
@@ -40,49 +36,6 @@ with open_session(facts, plan, guard=False) as session:
             killed += error.exit_code == -signal.SIGKILL
 print(killed, flush=True)
 """
-
-
-@contextmanager
-def memory_cgroup(limit_bytes: int) -> Iterator[Path]:
-    """A memory cgroup with a limit and no swap; yields its folder, removes it afterwards.
-
-    Raises:
-        OSError: no memory controller here, or no permission.
-    """
-    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    root, limit = (v1, "memory.limit_in_bytes") if v1.is_dir() else (v2, "memory.max")
-    folder = root / f"shoestring-oom-{os.getpid()}"
-    folder.mkdir()
-    try:
-        (folder / limit).write_text(str(limit_bytes))
-        yield folder
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a cgroup; the kernel says busy for a moment after its last process has ended."""
-    for _ in range(100):
-        try:
-            return folder.rmdir()
-        except OSError:
-            time.sleep(0.05)
-    return folder.rmdir()
-
-
-def run_in_cgroup(command: list[str], cgroup: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command inside the cgroup from its first instruction on."""
-    enter = f'echo $$ > "{cgroup}/cgroup.procs" && exec "$@"'
-    return subprocess.run(["sh", "-c", enter, "sh", *command], capture_output=True, text=True, check=False)
-
-
-def kernel_kills(cgroup: Path) -> int:
-    """How often the kernel's OOM killer struck in the cgroup (`oom_kill` of memory.oom_control or memory.events)."""
-    for name in ("memory.oom_control", "memory.events"):
-        if (cgroup / name).exists():
-            fields = dict(line.split() for line in (cgroup / name).read_text().splitlines())
-            return int(fields["oom_kill"])
-    raise OSError("this kernel does not count OOM kills")
 
 
 def main() -> int:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from memory_cgroup import may_limit_memory
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "oom_kill.py"
-V1 = Path("/sys/fs/cgroup/memory")
-V2_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.subtree_control")
-
-
-def may_limit_memory() -> bool:
-    v2 = V2_CONTROLLERS.exists() and "memory" in V2_CONTROLLERS.read_text()
-    return sys.platform == "linux" and os.geteuid() == 0 and ((V1.is_dir() and os.access(V1, os.W_OK)) or v2)
 
 
 @pytest.mark.skipif(not may_limit_memory(), reason="making a memory cgroup needs root on Linux")

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shoestring.runtime.process_memory import read_process_memory
+from shoestring.runtime.process_memory import ProcessMemoryReader
 from shoestring.units import MiB, format_bytes
 
 INTERVAL_S = 0.05
@@ -65,7 +65,7 @@ class Guard(threading.Thread):
         self, pid: int, limits: Limits | None, available_bytes: Callable[[], int], kill: Callable[[], None]
     ) -> None:
         super().__init__(name=f"shoestring-guard-{pid}", daemon=True)
-        self._pid = pid
+        self._memory = ProcessMemoryReader(pid)
         self._limits = limits
         self._available_bytes = available_bytes
         self._kill = kill
@@ -74,13 +74,16 @@ class Guard(threading.Thread):
         self.peak_bytes: int | None = None
 
     def run(self) -> None:
-        while not self._done.wait(INTERVAL_S):
-            if not self.look():
-                return
+        try:
+            while not self._done.wait(INTERVAL_S):
+                if not self.look():
+                    return
+        finally:
+            self._memory.close()
 
     def look(self) -> bool:
         """Look once; False when the process is gone or has just been stopped."""
-        memory = read_process_memory(self._pid)
+        memory = self._memory.read()
         if memory is None:
             return False
         self.peak_bytes = max(self.peak_bytes or 0, memory.peak_bytes or memory.resident_bytes)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 _ON_LINUX: bool = sys.platform == "linux"
+_STATUS_BYTES = 8192  # proc(5) `status` is some 1.5 kB
 
 
 @dataclass(frozen=True)
@@ -21,27 +22,59 @@ class ProcessMemory:
     peak_bytes: int | None
 
 
+class ProcessMemoryReader:
+    """Reads one process's memory again and again.
+
+    The file stays open: opening it takes kernel memory, and taking memory while the kernel tears down
+    a worker it has just killed for memory would make the reader its next victim.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._status: int | None = None
+        if _ON_LINUX:
+            try:
+                self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY)
+            except (FileNotFoundError, ProcessLookupError):
+                self._status = None
+
+    def read(self) -> ProcessMemory | None:
+        """Its memory, or None when it is gone (a zombie holds none)."""
+        if not _ON_LINUX:
+            return _from_psutil(self._pid)
+        if self._status is None:
+            return None
+        try:
+            return _from_status(os.pread(self._status, _STATUS_BYTES, 0))
+        except ProcessLookupError:
+            return None
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        if self._status is not None:
+            os.close(self._status)
+            self._status = None
+
+
 def read_process_memory(pid: int) -> ProcessMemory | None:
-    """Memory of a process, or None when it is gone (a zombie holds none)."""
-    if _ON_LINUX:
-        return _from_status(Path(f"/proc/{pid}/status"))
-    return _from_psutil(pid)
-
-
-def _from_status(path: Path) -> ProcessMemory | None:
-    """`VmRSS` and `VmHWM` of proc(5), in kB of 1024 bytes."""
+    """Memory of a process, once; None when it is gone."""
+    reader = ProcessMemoryReader(pid)
     try:
-        text = path.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def _from_status(status: bytes) -> ProcessMemory | None:
+    """`VmRSS` and `VmHWM` of proc(5), in kB of 1024 bytes."""
     found = {
         key: int(value.split()[0]) * 1024
-        for key, _, value in (line.partition(":") for line in text.splitlines())
-        if key in ("VmRSS", "VmHWM")
+        for key, _, value in (line.partition(b":") for line in status.splitlines())
+        if key in (b"VmRSS", b"VmHWM")
     }
-    if "VmRSS" not in found:
+    if b"VmRSS" not in found:
         return None
-    return ProcessMemory(found["VmRSS"], found.get("VmHWM"))
+    return ProcessMemory(found[b"VmRSS"], found.get(b"VmHWM"))
 
 
 def _from_psutil(pid: int) -> ProcessMemory | None:
