@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shoestring import api
-from shoestring.errors import DoesNotFitError, UsageError
+from shoestring.errors import DoesNotFitError, EngineError, UsageError
 from shoestring.hardware import probe
 from shoestring.planning.base import Request
 from shoestring.units import MiB
@@ -58,3 +58,13 @@ def test_a_difference_is_told_in_words(smollm2_files: tuple[Path, ...]) -> None:
 def test_opening_loads_nothing(smollm2_files: tuple[Path, ...]) -> None:
     with api.open_model("smollm2", Request(context=512)) as model:
         assert model.session.load_s is None
+
+
+def test_a_processor_on_which_the_engine_would_crash_is_refused_before_loading(
+    smollm2_files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = probe.probe()
+    old = replace(here, cpu=replace(here.cpu, features=("avx", "sse2")))
+    monkeypatch.setattr(probe, "probe", lambda: old)
+    with pytest.raises(EngineError, match="AVX2"):
+        api.open_model("smollm2", Request(context=512))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shoestring.errors import DoesNotFitError, UsageError
+from shoestring.errors import DoesNotFitError, EngineError, UsageError
 from shoestring.planning.base import Plan, PlanReport, Request
 
 if TYPE_CHECKING:
     from shoestring.chat.model import Model
+    from shoestring.hardware.base import Hardware
     from shoestring.models.facts import ModelFacts
     from shoestring.models.inspect import InspectReport
     from shoestring.models.progress import Progress
@@ -73,7 +74,9 @@ def plan(
         Else as `read_model`.
     """
     facts = read_model(model, progress=progress, offline=offline)
-    return _plan(facts, Request(context, batch, _bytes(budget)), exact=exact)
+    from shoestring.planning import solver
+
+    return solver.plan(facts, _probe(), Request(context, batch, _bytes(budget)), exact=exact)
 
 
 def pull(model: str, *, progress: Progress | None = None) -> Resolved:
@@ -131,9 +134,20 @@ def open_model(
 
     Args:
         worker: one from `prestart`; the model owns it once this returns.
+
+    Raises:
+        EngineError: the engine would crash on this processor.
+        Else as `load`, but for errors of loading itself.
     """
     facts = read_model(model, progress=progress, offline=offline)
-    report = _plan(facts, request)
+    from shoestring.hardware.problems import cpu_problem
+
+    hardware = _probe()
+    if problem := cpu_problem(hardware.cpu):
+        raise EngineError(problem.what, problem.fix)
+    from shoestring.planning import solver
+
+    report = solver.plan(facts, hardware, request)
     chosen = report.plans[0]
     if not chosen.fits:
         raise _does_not_fit(report)
@@ -147,11 +161,10 @@ def open_model(
     )
 
 
-def _plan(facts: ModelFacts, request: Request, *, exact: bool = False) -> PlanReport:
+def _probe() -> Hardware:
     from shoestring.hardware.probe import probe
-    from shoestring.planning import solver
 
-    return solver.plan(facts, probe(), request, exact=exact)
+    return probe()
 
 
 def _bytes(budget: int | str | None) -> int | None:
