@@ -111,6 +111,11 @@ class PlanReport:
     """The answer to "what fits?": `recommended` is an index into `plans`, or None when nothing fits.
 
     `plans[0]` is always the plan that was asked for; others are what would fit instead, best first.
+
+    Attributes:
+        largest_context: the longest context that fits with nothing else given up; None where none does, or
+            where the formula has no figure for the model.
+        terms: what `plans[0].bytes.total` is the sum of, in bytes by name.
     """
 
     model: str

@@ -18,7 +18,6 @@ from shoestring.planning.base import (
     TokensPerSecond,
 )
 from shoestring.planning.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
-from shoestring.planning.dry_run import dry_run
 from shoestring.planning.kv_cache import PADDING, kv_cache_bytes
 from shoestring.planning.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.weights import mapped_bytes, repacked_bytes
@@ -123,6 +122,8 @@ class _Solver:
                 f"The memory of {self.facts.id} cannot be planned: {reasons}",
                 "Fetch the model first: the engine can then be asked.",
             )
+        from shoestring.planning.dry_run import dry_run
+
         engine = dry_run(self.facts.files, settings)
         terms = self.fixed_terms(settings) | {
             "kv_cache": engine.kv_cache_bytes,

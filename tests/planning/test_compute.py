@@ -1,0 +1,104 @@
+"""The compute buffer by formula, held against the engine's own figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import random_gguf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planning_facts import WriteModel, make_facts
+
+from shoestring.models.gguf_facts import read_facts
+from shoestring.planning.base import EngineSettings
+from shoestring.planning.compute import (
+    SEQUENTIAL_BLOCKS,
+    compute_buffer_bytes,
+    output_buffer_bytes,
+    unaccounted,
+)
+from shoestring.planning.dry_run import dry_run
+from shoestring.planning.kv_cache import kv_cache_bytes
+
+LOGGED = 5300  # bytes; the engine logs MiB with two decimals
+SMALL = {"hidden": 256, "heads": 4, "kv_heads": 2, "feed_forward": 704, "vocabulary": 1024, "layers": 7}
+SHAPES = {
+    "llama": {},
+    "mistral3": {},
+    "smollm3": {},
+    "qwen2": {"bias": True},
+    "qwen3": {"qk_norm": True, "head_dim": 128, "dtype": "Q4_0"},
+    "gemma": {"tied": True},
+    "gemma2": {"tied": True, "post_norm": True, "window": 256},
+    "gemma3": {"tied": True, "post_norm": True, "qk_norm": True, "window": 256},
+    "phi3": {"fused": True},
+}
+SETTINGS = (
+    EngineSettings(context=2048),
+    EngineSettings(context=2000, batch=3, ubatch=64),
+    EngineSettings(context=1024, ubatch=128, flash_attention=False),
+    EngineSettings(context=2048, batch=2, kv_precision="q8_0"),
+)
+
+
+def test_every_architecture_with_a_formula_is_checked_here() -> None:
+    assert set(SHAPES) == SEQUENTIAL_BLOCKS
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+@pytest.mark.parametrize("asked", SETTINGS)
+def test_equals_the_engine_s_figures(
+    architecture: str, asked: EngineSettings, write_model: WriteModel
+) -> None:
+    facts = write_model(random_gguf.Shape(architecture, **{**SMALL, **SHAPES[architecture]}))  # type: ignore[arg-type]
+    engine = dry_run(facts.files, asked)
+    assert compute_buffer_bytes(facts, asked) == pytest.approx(engine.compute_buffer_bytes, abs=LOGGED)
+    assert output_buffer_bytes(facts, asked) == pytest.approx(engine.output_buffer_bytes, abs=LOGGED)
+    assert kv_cache_bytes(facts, asked) == pytest.approx(engine.kv_cache_bytes, abs=2 * LOGGED)
+
+
+@pytest.mark.parametrize("flash_attention", [True, False])
+@pytest.mark.parametrize("context", [512, 4096, 8192])
+def test_starters_equal_the_engine_s_figures(
+    context: int, flash_attention: bool, smollm2_files: tuple[Path, ...], gemma_files: tuple[Path, ...]
+) -> None:
+    asked = EngineSettings(context=context, flash_attention=flash_attention)
+    for files in (smollm2_files, gemma_files):
+        facts, engine = read_facts(files, id="starter"), dry_run(files, asked)
+        assert compute_buffer_bytes(facts, asked) == pytest.approx(engine.compute_buffer_bytes, abs=LOGGED)
+        assert kv_cache_bytes(facts, asked) == pytest.approx(engine.kv_cache_bytes, abs=LOGGED)
+
+
+def test_leaving_out_repeated_layers_changes_nothing() -> None:
+    asked = EngineSettings(context=1024)
+    assert compute_buffer_bytes(make_facts(layers=5), asked) == compute_buffer_bytes(
+        make_facts(layers=60), asked
+    )
+
+
+@given(
+    context=st.integers(1, 8192),
+    ubatch=st.sampled_from([32, 64, 128, 256, 512]),
+    flash_attention=st.booleans(),
+)
+@settings(deadline=None, max_examples=40)
+def test_grows_with_context_and_micro_batch(context: int, ubatch: int, flash_attention: bool) -> None:
+    # With sliding windows it need not: a full mask that is done with leaves a hole, and a larger one holds more.
+    facts = make_facts()
+    asked = EngineSettings(context=context, ubatch=ubatch, flash_attention=flash_attention)
+    longer = EngineSettings(context=context + 256, ubatch=ubatch, flash_attention=flash_attention)
+    wider = EngineSettings(context=context, ubatch=2 * ubatch, flash_attention=flash_attention)
+    assert compute_buffer_bytes(facts, asked) <= compute_buffer_bytes(facts, longer)
+    assert compute_buffer_bytes(facts, asked) <= compute_buffer_bytes(facts, wider)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        make_facts(architecture="mamba"),
+        make_facts(not_understood=("The model uses state-space layers, whose memory is not counted.",)),
+    ],
+)
+def test_what_is_not_known_has_a_reason_and_no_figure(facts: object) -> None:
+    assert unaccounted(facts)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""Does it fit, what would, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import random_gguf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planning_facts import GB, WriteModel, make_facts, make_machine
+
+from shoestring.errors import ModelError, UsageError
+from shoestring.hardware.base import Memory
+from shoestring.planning.base import Request
+from shoestring.planning.solver import plan, safety_margin_bytes
+from shoestring.units import MiB
+
+FACTS = make_facts(layers=12, hidden=512, heads=8, kv_heads=8, context=8192)
+MACHINE = make_machine()
+
+
+def asked(request: Request, **changes: int):
+    return plan(FACTS, make_machine(**changes), request).plans[0]
+
+
+class TestDefaults:
+    def test_the_context_is_the_model_s_up_to_4096(self) -> None:
+        assert asked(Request()).context == 4096
+        assert plan(make_facts(context=2048), MACHINE, Request()).plans[0].context == 2048
+
+    def test_the_budget_is_what_is_free_less_a_margin(self) -> None:
+        found = asked(Request(), available_bytes=8 * GB, total_bytes=32 * GB)
+        assert found.budget_bytes == 8 * GB - 512 * MiB
+
+    def test_a_given_budget_never_exceeds_what_is_free(self) -> None:
+        assert asked(Request(budget_bytes=100 * GB)).budget_bytes == asked(Request()).budget_bytes
+        assert asked(Request(budget_bytes=GB)).budget_bytes == GB
+
+    def test_the_margin_is_a_tenth_of_a_small_machine_or_cgroup(self) -> None:
+        assert safety_margin_bytes(Memory(GB, GB, None)) == GB // 10
+        assert safety_margin_bytes(Memory(64 * GB, GB, GB)) == GB // 10
+
+    def test_threads_are_the_usable_cores(self) -> None:
+        assert asked(Request(), cores=6).settings.threads == 6
+
+
+class TestFigures:
+    def test_the_total_is_the_sum_of_the_terms_and_of_the_groups(self) -> None:
+        report = plan(FACTS, MACHINE, Request())
+        figures = report.plans[0].bytes
+        groups = figures.weights + figures.kv_cache + figures.compute + figures.runtime
+        assert figures.total == groups == sum(report.terms.values())
+        assert report.plans[0].placement == {"cpu": figures.total}
+
+    def test_a_measured_baseline_takes_the_place_of_ours(self) -> None:
+        ours, measured = (
+            plan(FACTS, MACHINE, Request()),
+            plan(FACTS, MACHINE, Request(), baseline_bytes=50 * MiB),
+        )
+        assert measured.terms == ours.terms | {"worker": 50 * MiB}
+
+    def test_prevailing_type_names_the_precision(self) -> None:
+        assert asked(Request()).precision == "Q8_0"
+
+    @given(context=st.integers(1, 8191), batch=st.integers(1, 8))
+    @settings(deadline=None, max_examples=25)
+    def test_totals_grow_with_context_and_batch(self, context: int, batch: int) -> None:
+        here = asked(Request(context, batch)).bytes
+        assert here.total <= asked(Request(context + 1, batch)).bytes.total
+        assert here.total < asked(Request(context, batch + 1)).bytes.total
+
+
+class TestFitting:
+    @given(budget=st.integers(1, 600 * MiB), context=st.integers(1, 8192))
+    @settings(deadline=None, max_examples=25)
+    def test_fits_if_and_only_if_headroom_is_left_at_both_peaks(self, budget: int, context: int) -> None:
+        found = asked(Request(context, budget_bytes=budget))
+        peak = max(found.bytes.total, found.bytes.load_peak)
+        assert found.headroom_bytes == budget - peak
+        assert found.fits == (peak <= budget)
+
+    @given(budget=st.integers(60 * MiB, 600 * MiB))
+    @settings(deadline=None, max_examples=25)
+    def test_the_largest_context_fits_and_one_step_more_does_not(self, budget: int) -> None:
+        largest = plan(FACTS, MACHINE, Request(budget_bytes=budget)).largest_context
+        if largest is not None:
+            assert asked(Request(largest, budget_bytes=budget)).fits
+        if largest != FACTS.context_length:
+            assert not asked(Request((largest or 0) + 1, budget_bytes=budget)).fits
+
+    def test_the_largest_context_may_be_the_model_s_own_odd_one(self) -> None:
+        assert plan(make_facts(context=1000), MACHINE, Request()).largest_context == 1000
+
+    def test_a_plan_that_fits_is_the_only_one_and_recommended(self) -> None:
+        report = plan(FACTS, MACHINE, Request())
+        assert (len(report.plans), report.recommended) == (1, 0)
+
+
+class TestAlternatives:
+    tight = asked(Request()).bytes.total - 1
+
+    def test_all_fit_and_the_first_is_recommended(self) -> None:
+        report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
+        assert not report.plans[0].fits
+        assert report.recommended == 1
+        assert all(candidate.fits for candidate in report.plans[1:])
+
+    def test_they_keep_the_context_before_they_shorten_it(self) -> None:
+        report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
+        given_up = [(p.settings.ubatch, p.kv_precision, p.context) for p in report.plans[1:]]
+        assert given_up == [
+            (128, "f16", 4096),
+            (512, "q8_0", 4096),
+            (128, "q8_0", 4096),
+            (512, "f16", report.largest_context),
+        ]
+
+    def test_a_quantised_cache_comes_with_flash_attention(self) -> None:
+        report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
+        assert all(p.settings.flash_attention for p in report.plans if p.kv_precision != "f16")
+
+    def test_nothing_is_recommended_where_nothing_fits(self) -> None:
+        report = plan(FACTS, MACHINE, Request(budget_bytes=1))
+        assert (len(report.plans), report.recommended, report.largest_context) == (1, None, None)
+
+    def test_a_machine_without_free_memory_fits_nothing(self) -> None:
+        report = plan(FACTS, make_machine(available_bytes=0), Request())
+        assert report.plans[0].budget_bytes == 0
+        assert report.recommended is None
+
+    def test_every_reason_is_one_sentence(self) -> None:
+        for candidate in plan(FACTS, MACHINE, Request(budget_bytes=self.tight)).plans:
+            assert candidate.reason.endswith(".")
+            assert ". " not in candidate.reason
+
+
+class TestAbsurdRequests:
+    @pytest.mark.parametrize(
+        ("request_", "said"),
+        [
+            (Request(context=0), "can hold nothing"),
+            (Request(context=-5), "can hold nothing"),
+            (Request(context=8193), "was trained for"),
+            (Request(batch=0), "nothing to run"),
+            (Request(budget_bytes=0), "can hold nothing"),
+            (Request(budget_bytes=-1), "can hold nothing"),
+        ],
+    )
+    def test_are_refused_with_the_limit_in_the_hint(self, request_: Request, said: str) -> None:
+        with pytest.raises(UsageError, match=said) as caught:
+            plan(FACTS, MACHINE, request_)
+        assert caught.value.hint
+
+
+class TestExact:
+    def test_the_engine_s_figures_take_the_place_of_ours(self, write_model: WriteModel) -> None:
+        facts = write_model(random_gguf.Shape(vocabulary=1024, dtype="Q4_0"))
+        formula, exact = plan(facts, MACHINE, Request(512)), plan(facts, MACHINE, Request(512), exact=True)
+        assert (formula.plans[0].method, exact.plans[0].method) == ("formula", "dry-run")
+        assert exact.plans[0].bytes.total == pytest.approx(formula.plans[0].bytes.total, abs=20_000)
+
+    def test_a_model_without_a_formula_is_asked_about_and_says_so(self, write_model: WriteModel) -> None:
+        facts = write_model(random_gguf.Shape(vocabulary=1024, dtype="Q4_0"))
+        strange = replace(facts, not_understood=("It has layers that nobody has seen.",))
+        report = plan(strange, MACHINE, Request(512))
+        assert report.plans[0].method == "dry-run"
+        assert "nobody has seen" in report.plans[0].notes[0]
+        assert report.largest_context is None
+
+    def test_a_model_without_a_formula_and_without_files_has_no_plan(self) -> None:
+        with pytest.raises(ModelError, match="mamba"):
+            plan(make_facts(architecture="mamba"), MACHINE, Request())
