@@ -13,6 +13,8 @@ from shoestring.models.gguf.reader import GgufHeader
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _NO_WEIGHT = frozenset({"I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"})
 """Types that llama.cpp does not multiply with: integers, doubles, and the two formats of activations."""
+_ODD_FEED_FORWARD = frozenset({"arctic", "qwen"})
+"""Architectures whose feed-forward is not as wide as `feed_forward_length` says."""
 
 
 def check_tensors(header: GgufHeader, shape: Hyperparameters, vocab_size: int) -> None:
@@ -70,7 +72,7 @@ def _check_type(header: GgufHeader, tensor: TensorInfo) -> None:
 def _check_projection(
     header: GgufHeader, tensor: TensorInfo, role: str, layer: int, shape: Hyperparameters
 ) -> None:
-    """Attention's matrices agree with heads and head dimensions (llama.cpp, `create_tensor_qkv`)."""
+    """Matrices agree with heads, head dimensions and inner width (llama.cpp, `load_arch_tensors`)."""
     slides = shape.windows[layer] is not None
     dim_k, dim_v = (
         (shape.sliding_dim_k, shape.sliding_dim_v) if slides else (shape.head_dim_k, shape.head_dim_v)
@@ -80,6 +82,9 @@ def _check_projection(
         "attn_k.weight": (shape.hidden_size, shape.kv_heads[layer] * dim_k),
         "attn_v.weight": (shape.hidden_size, shape.kv_heads[layer] * dim_v),
     }.get(role)
+    inner = shape.feed_forward[layer]
+    if role == "ffn_down.weight" and inner and shape.architecture not in _ODD_FEED_FORWARD:
+        expected = (inner, shape.hidden_size)
     if expected and tensor.shape != expected:
         raise _invalid(
             header, f"tensor {tensor.name!r} has the shape {list(tensor.shape)} instead of {list(expected)}"

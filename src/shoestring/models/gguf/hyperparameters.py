@@ -118,6 +118,7 @@ def read_hyperparameters(header: GgufHeader) -> Hyperparameters:
     keys = Keys(header)
     known = rules.counts_cells(keys.architecture)
     layers = _required(keys, "block_count", known, MAX_LAYERS)
+    keys.count("nextn_predict_layers", 0, layers)
     hidden = _required(keys, "embedding_length", known, MAX_WIDTH)
     context = _required(keys, "context_length", known, _INT32)
     heads = keys.per_layer("attention.head_count", layers) or (0,) * layers
@@ -129,7 +130,9 @@ def read_hyperparameters(header: GgufHeader) -> Hyperparameters:
     dim_k, dim_v = _head_dims(keys, "", default_dim, default_dim)
     sliding_k, sliding_v = _head_dims(keys, "_swa", dim_k, dim_v)
     if known:
-        _check_attention(keys, max(heads, default=0), dim_k, dim_v)
+        _check_heads(keys, max(heads, default=0), dim_k, dim_v)
+        _check_rotary(keys, dim_k, sliding_k)
+        _check_numbers(keys)
     experts, used = _experts(keys, layers)
     return Hyperparameters(
         architecture=keys.architecture,
@@ -164,23 +167,30 @@ def _head_dims(keys: Keys, suffix: str, default_k: int, default_v: int) -> tuple
     return found_k or default_k, found_v or default_v
 
 
-def _check_attention(keys: Keys, heads: int, dim_k: int, dim_v: int) -> None:
-    architecture = keys.architecture
-    if heads and (dim_k == 0 or heads * max(dim_k, dim_v) > MAX_WIDTH):
+def _check_heads(keys: Keys, heads: int, dim_k: int, dim_v: int) -> None:
+    if heads and (dim_k == 0 or dim_k % 2 or heads * max(dim_k, dim_v) > MAX_WIDTH):
         raise keys.invalid(f"{heads:,} heads of {dim_k:,} values cannot be")
-    if architecture in rules.KEYS_AS_WIDE_AS_VALUES and dim_k != dim_v:
+    if keys.architecture in rules.KEYS_AS_WIDE_AS_VALUES and dim_k != dim_v:
         raise keys.invalid(f"its keys are {dim_k:,} wide and its values {dim_v:,}")
-    for suffix in ("", "_swa"):
-        rotary = keys.count(f"rope.dimension_count{suffix}", 0, MAX_WIDTH)
-        if rotary is not None and (rotary % 2 or rotary > dim_k):
-            raise keys.invalid(f"{rotary:,} rotary dimensions do not fit heads of {dim_k:,} values")
-        if rotary is not None and rotary != dim_k and architecture in rules.ROPE_OVER_WHOLE_HEAD:
-            raise keys.invalid(f"{rotary:,} rotary dimensions do not cover heads of {dim_k:,} values")
+
+
+def _check_rotary(keys: Keys, dim_k: int, sliding_k: int) -> None:
+    for key, width in (("rope.dimension_count", dim_k), ("rope.dimension_count_swa", sliding_k)):
+        rotary = keys.count(key, 2, MAX_WIDTH)  # llama.cpp hangs on 0
+        if rotary is None:
+            continue
+        if rotary % 2 or rotary > width:
+            raise keys.invalid(f"{rotary:,} rotary dimensions do not fit heads of {width:,} values")
+        if rotary != width and keys.architecture in rules.ROPE_OVER_WHOLE_HEAD:
+            raise keys.invalid(f"{rotary:,} rotary dimensions do not cover heads of {width:,} values")
+
+
+def _check_numbers(keys: Keys) -> None:
     for key in ("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"):
         keys.positive(key, or_zero=True)
     keys.positive("rope.freq_base")
     keys.positive("rope.scaling.factor", or_zero=True)
-    scaling = keys.header.metadata.get(f"{architecture}.rope.scaling.type", "none")
+    scaling = keys.header.metadata.get(f"{keys.architecture}.rope.scaling.type", "none")
     if scaling not in _ROPE_SCALINGS:
         raise keys.invalid("its rope.scaling.type is none that exists")
 
