@@ -83,3 +83,12 @@ def test_an_engine_that_takes_too_long_is_a_typed_error(write_model: WriteModel)
 
 def test_a_log_without_every_figure_has_no_answer() -> None:
     assert parse_log("llama_kv_cache: size =   24.00 MiB (  8192 cells,   3 layers") is None
+
+
+def test_nothing_of_the_working_directory_is_imported(
+    write_model: WriteModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = write_model(random_gguf.Shape(vocabulary=1024, dtype="Q4_0"))
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('a file of the user was imported')")
+    monkeypatch.chdir(tmp_path)
+    assert dry_run(facts.files, EngineSettings(context=256)).kv_cache_bytes > 0

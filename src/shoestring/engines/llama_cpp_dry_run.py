@@ -76,6 +76,7 @@ def _ask(question: bytes, folder: Path) -> Answer:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
+            cwd=folder,
             env=os.environ | {"GGML_NO_BACKTRACE": "1"},
         )
     if process.stdin is not None:

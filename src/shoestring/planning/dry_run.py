@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from shoestring.planning.base import EngineSettings
 
 ENGINE_MODULE = "shoestring.engines.llama_cpp_dry_run"
 TIMEOUT_S = 60.0
+
+_KEPT = frozenset({"PATH", "HOME", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "LANG", "VIRTUAL_ENV"})
+_KEPT_PREFIXES = ("PYTHON", "LD_", "DYLD_", "LC_", "OMP_")
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,19 @@ def dry_run(files: Sequence[Path], settings: EngineSettings, *, timeout_s: float
     """
     import msgspec
 
-    question = msgspec.json.encode({"file": str(files[0]), "settings": asdict(settings)})
+    question = msgspec.json.encode({"file": str(files[0].resolve()), "settings": asdict(settings)})
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", ENGINE_MODULE],
-            input=question,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            env=_environment(),
-        )
+        # `-m` puts the working directory on the import path: it must be one where nothing of the user's lies.
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [sys.executable, "-m", ENGINE_MODULE],
+                input=question,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+                cwd=folder,
+                env=_environment(),
+            )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"llama.cpp had not planned {files[0].name} after {timeout_s:.0f} s.") from error
     if done.returncode:
@@ -60,7 +67,8 @@ def dry_run(files: Sequence[Path], settings: EngineSettings, *, timeout_s: float
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, able to import this very package."""
+    """What a Python process needs of this one's environment, able to import this very package; no secrets."""
+    kept = {key: value for key, value in os.environ.items() if key in _KEPT or key.startswith(_KEPT_PREFIXES)}
     package = str(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": os.pathsep.join([package, inherited] if inherited else [package])}
+    inherited = kept.get("PYTHONPATH")
+    return kept | {"PYTHONPATH": os.pathsep.join([inherited, package] if inherited else [package])}
