@@ -1,7 +1,9 @@
 """What Shoestring costs over xllamacpp used directly: same file, prompts and settings, one run, alternating.
 
-    python benchmarks/overhead.py [--rounds 40] [--starts 15]
+    python benchmarks/overhead.py [--rounds 40] [--starts 15] [--spin]
 
+The bare script gets the environment of our worker, too: its waiting threads sleep (docs/decisions/0004). With
+`--spin` it keeps llama.cpp's default, which is faster on an idle machine and collapses on a busy one.
 Three processes hold the model at once: ours, a bare one, and a second bare one for the A/A control. Each
 round gives all three the same fresh prompt, in rotating order, and times 48 tokens as the caller sees them.
 Then whole processes are started in turn, from nothing to the first token on the screen.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -138,7 +141,10 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--starts", type=int, default=15)
+    parser.add_argument("--spin", action="store_true")
     arguments = parser.parse_args()
+    if not arguments.spin:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
     resolved = resolve("smollm2")
     facts = read_facts(resolved.files, id="smollm2")
