@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMAND = [sys.executable, "-W", "error", "-m", "shoestring"]
+from command import COMMAND, Command
 
 
 @pytest.fixture

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from command import COMMAND, Command
 
 
-def _refused(result: object, status: int, sentence: str) -> None:
-    assert result.returncode == status, result.stderr  # type: ignore[attr-defined]
-    assert result.stdout == ""  # type: ignore[attr-defined]
-    first = result.stderr.splitlines()[0]  # type: ignore[attr-defined]
+def _refused(result: subprocess.CompletedProcess[str], status: int, sentence: str) -> None:
+    assert result.returncode == status, result.stderr
+    assert result.stdout == ""
+    first = result.stderr.splitlines()[0]
     assert first.startswith("error: ")
     assert sentence in first
-    assert "Traceback" not in result.stderr  # type: ignore[attr-defined]
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,14 @@ def test_an_empty_prompt_is_refused_before_anything_is_fetched(
 
 def test_an_empty_prompt_on_stdin(shoestring: Command) -> None:
     _refused(shoestring("run", "smollm2", "-", stdin=""), 2, "empty")
+
+
+def test_stdin_that_is_no_text(shoestring: Command, tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    command = [*COMMAND, "run", "smollm2", "-"]
+    with (tmp_path / "bytes").open("rb") as stream:
+        result = subprocess.run(command, stdin=stream, capture_output=True, text=True, timeout=60)
+    _refused(result, 2, "not UTF-8 text")
 
 
 @pytest.mark.model

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMMAND, Command
+from command import COMMAND, Command
 
 pytestmark = pytest.mark.usefixtures("smollm2_files")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Command
+from command import COMMAND, Command
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("smollm2_files")]
 BRIEF = ["--system", "You are a helpful assistant.", "--temperature", "0", "--context", "512"]
@@ -65,49 +66,73 @@ def test_lines_from_a_pipe_are_turns_of_one_conversation(shoestring: Command) ->
     assert ">>>" not in result.stdout
 
 
-def _chat(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
-    """A chat on a terminal of its own; the terminal's other end is what a person sees and types."""
-    person, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "run", "smollm2", *arguments],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        env=os.environ | {"TERM": "dumb"},
-    )
-    os.close(terminal)
-    return process, person
+class _Terminal:
+    """A chat on a terminal of its own, and the person at it."""
 
+    def __init__(self, *arguments: str) -> None:
+        self._person, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [*COMMAND, "run", "smollm2", *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            env=os.environ | {"TERM": "dumb"},
+        )
+        os.close(terminal)
+        self._unread = ""
 
-def _see(person: int, what: str, *, within_s: float = 60) -> str:
-    seen, deadline = "", time.monotonic() + within_s
-    while what not in seen:
-        assert time.monotonic() < deadline, seen
-        try:
-            seen += os.read(person, 4096).decode(errors="replace")
-        except OSError:  # the terminal is closed
-            break
-    return seen
+    def type(self, text: str) -> None:
+        os.write(self._person, text.encode())
+
+    def see(self, what: str, within_s: float = 60) -> None:
+        """Read on until `what` has been shown."""
+        deadline = time.monotonic() + within_s
+        while what not in self._unread:
+            ready, _, _ = select.select([self._person], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{what!r} did not come after {self._unread!r}"
+            self._unread += os.read(self._person, 4096).decode(errors="replace")
+        self._unread = self._unread.split(what, 1)[1]
+
+    def interrupt(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def close(self) -> int:
+        """The exit status."""
+        status = self.process.wait(timeout=30)
+        os.close(self._person)
+        return status
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_chat() -> None:
-    process, person = _chat("--temperature", "0")
-    _see(person, ">>>")
-    os.write(person, b"Write a very long story about a lighthouse.\n")
-    _see(person, "lighthouse.\r\n")
-    assert os.read(person, 1)  # the first of the answer
-    os.killpg(process.pid, signal.SIGINT)
-    _see(person, "stopped")
-    _see(person, ">>>")
-    os.write(person, b"/bye\n")
-    assert process.wait(timeout=30) == 0
-    os.close(person)
+    chat = _Terminal("--temperature", "0")
+    chat.see(">>>")
+    chat.type("Write a very long story about a lighthouse.\n")
+    chat.see("lighthouse.\r\n")
+    chat.see(" ")  # the answer has begun
+    chat.interrupt()
+    chat.see("stopped")
+    chat.see(">>>")
+    chat.type("/bye\n")
+    assert chat.close() == 0
+
+
+def test_after_ctrl_c_the_next_turn_does_not_wait_for_the_stopped_answer() -> None:
+    chat = _Terminal("--temperature", "0", "--max-tokens", "2000")
+    chat.see(">>>")
+    chat.type("Write a very long story about a lighthouse.\n")
+    chat.see("lighthouse.\r\n")
+    chat.see(" ")  # the answer has begun
+    chat.interrupt()
+    chat.see("stopped")
+    chat.type("What is the capital of France?\n")
+    chat.see("tok/s", within_s=20)
+    chat.type("\x04")
+    assert chat.close() == 0
 
 
 def test_ctrl_d_ends_a_chat() -> None:
-    process, person = _chat()
-    _see(person, ">>>")
-    os.write(person, b"\x04")
-    assert process.wait(timeout=30) == 0
-    os.close(person)
+    chat = _Terminal()
+    chat.see(">>>")
+    chat.type("\x04")
+    assert chat.close() == 0

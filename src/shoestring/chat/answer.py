@@ -29,7 +29,7 @@ class Timings:
     decode_tokens_per_s: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """A finished generation. `str(answer)` is its text.
 
@@ -53,6 +53,12 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.text!r} ({self.finish_reason}, {self.usage.completion_tokens} tokens)>"
+
+    def _repr_markdown_(self) -> str:
+        return self.text  # what a notebook shows
 
 
 class Stream:

@@ -17,12 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     early = EarlyWorker()
-    if given[:1] == ["run"] and not {"--help", "-h"} & set(given):
-        early.start()
     try:
+        if given[:1] == ["run"] and not {"--help", "-h"} & set(given):
+            early.start()
         from shoestring.cli._app import run_command
 
         status = run_command(given, early)
+    except KeyboardInterrupt:  # while importing
+        status = 130
     finally:
         early.close()
     sys.exit(status)

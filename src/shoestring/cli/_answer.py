@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 
 def show(stream: Stream) -> None:
-    """Write the pieces as they come, and end the line."""
+    """Write the pieces as they come, and end the line, even when interrupted."""
     out = sys.stdout
-    for piece in stream:
-        out.write(_printable(piece) if out.isatty() else piece)
-        out.flush()
-    if not stream.text.endswith("\n"):
-        out.write("\n")
-        out.flush()
+    try:
+        for piece in stream:
+            out.write(_printable(piece) if out.isatty() else piece)
+            out.flush()
+    finally:
+        if not stream.text.endswith("\n"):
+            out.write("\n")
+            out.flush()
 
 
 def finish(answer: Answer) -> None:

@@ -48,6 +48,7 @@ def app() -> None:
 def run_command(arguments: Sequence[str], early: EarlyWorker) -> int:
     """Parse, run, and turn whatever is raised into an exit status."""
     as_json = "--json" in arguments
+    _never_fail_on_a_character()
     try:
         status = app.main(list(arguments), prog_name="shoestring", standalone_mode=False, obj=early)
         return status if isinstance(status, int) else 0
@@ -61,6 +62,15 @@ def run_command(arguments: Sequence[str], early: EarlyWorker) -> int:
         return _reader_gone()
     except Exception as error:  # noqa: BLE001  (a bug: said in one sentence, with where to report it)
         return report_unexpected(error, as_json=as_json)
+
+
+def _never_fail_on_a_character() -> None:
+    """A terminal with a small character set shows a question mark where it has no letter."""
+    import io
+    import sys
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _reader_gone() -> int:

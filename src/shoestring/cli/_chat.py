@@ -31,7 +31,7 @@ def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
             continue
         try:
             if conversation is None:
-                _answer(model.complete(line, stream=True, **sampling))
+                _answer(model.chat(line, system=system, stream=True, **sampling))
             else:
                 _answer(conversation.say(line, **sampling))
         except ShoestringError as error:
@@ -54,7 +54,6 @@ def _answer(stream: Stream) -> None:
         show(stream)
     except KeyboardInterrupt:
         stream.close()
-        sys.stdout.write("\n")
         say(faint("stopped"))
         return
     finish(stream.answer)

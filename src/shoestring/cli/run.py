@@ -61,7 +61,7 @@ def run(
       shoestring run smollm2 - --system "Summarise in one sentence." < notes.txt
       shoestring run ./model.gguf
     """
-    said = sys.stdin.read() if prompt == "-" else prompt
+    said = _stdin() if prompt == "-" else prompt
     _check_before_fetching(said, sampling, as_json)
     with _open(ctx, model, context) as opened:
         opened.start_loading()
@@ -71,13 +71,21 @@ def run(
             _answer(opened, said, system, sampling, as_json)
 
 
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UsageError("What came on stdin is not UTF-8 text.", "Give it a text file.") from error
+
+
 def _check_before_fetching(prompt: str | None, sampling: SamplingOptions, as_json: bool) -> None:
     """What can never work is said before anything is fetched or loaded."""
+    from shoestring.chat.messages import conversation
     from shoestring.chat.sampling import choose
 
     choose(None, sampling)
-    if prompt is not None and not prompt.strip():
-        raise UsageError("The prompt is empty.", "Say something to the model.")
+    if prompt is not None:
+        conversation(prompt)
     if prompt is None and as_json:
         raise UsageError("A chat has no single JSON document.", "Give a prompt to get one.")
 
