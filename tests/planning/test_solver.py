@@ -143,6 +143,7 @@ class TestAbsurdRequests:
             (Request(context=-5), "can hold nothing"),
             (Request(context=8193), "was trained for"),
             (Request(batch=0), "nothing to run"),
+            (Request(batch=257), "at most 256"),
             (Request(budget_bytes=0), "can hold nothing"),
             (Request(budget_bytes=-1), "can hold nothing"),
         ],

@@ -26,8 +26,11 @@ from shoestring.units import MiB, format_bytes
 DEFAULT_CONTEXT = 4096
 """Tokens, where the model allows as many: enough for a long chat, and the cache stays small."""
 
+MOST_SEQUENCES = 256
+"""llama.cpp's own limit (`LLAMA_MAX_SEQ`)."""
+
 SMALLER_UBATCH = 128
-"""Tokens computed at once in the alternative that saves work space; prefill is some 10 % slower."""
+"""Tokens computed at once in the alternative that saves work space; its prefill is slower."""
 
 
 def safety_margin_bytes(memory: Memory) -> int:
@@ -274,4 +277,9 @@ def _context(facts: ModelFacts, request: Request) -> int:
 def _batch(request: Request) -> int:
     if request.batch < 1:
         raise UsageError(f"A batch of {request.batch} sequences has nothing to run.", "Choose 1 or more.")
+    if request.batch > MOST_SEQUENCES:
+        raise UsageError(
+            f"llama.cpp runs at most {MOST_SEQUENCES} sequences side by side; {request.batch:,} is too many.",
+            f"Choose a batch of at most {MOST_SEQUENCES}.",
+        )
     return request.batch
