@@ -22,7 +22,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from shoestring.chat.messages import Message
-from shoestring.chat.sandbox import Variables, render_text
+from shoestring.chat.rendering import render_text
+from shoestring.chat.sandbox import Variables
 from shoestring.engines.base import Segment
 from shoestring.errors import TemplateError
 

@@ -12,14 +12,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from shoestring.chat.sandbox import (
     TEMPLATE_FAULTS,
     RefusalError,
     UntameError,
     Variables,
+    environment,
     faulty,
     refused,
-    strict_environment,
 )
 from shoestring.errors import TemplateError
 from shoestring.units import MiB
@@ -72,7 +74,7 @@ def _main() -> None:
     job = json.loads(sys.stdin.buffer.read())
     result: dict[str, Any]
     try:
-        compiled = strict_environment().from_string(job["template"])
+        compiled = environment(ImmutableSandboxedEnvironment).from_string(job["template"])
         texts = [compiled.render(**each) for each in job["variables"]]
         result = {"texts": texts}
         if sum(map(len, texts)) > _OUTPUT_BYTES:
