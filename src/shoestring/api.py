@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shoestring.models.inspect import InspectReport
     from shoestring.models.progress import Progress
     from shoestring.models.reference import Resolved
-    from shoestring.runtime.process import Worker
+    from shoestring.runtime.process import WorkerProcess
 
 # Imports stand inside the functions: `doctor` needs no planner, and while `load` reads headers a worker already starts.
 
@@ -124,7 +124,7 @@ def open_model(
     model: str,
     request: Request,
     *,
-    worker: Worker | None = None,
+    worker: WorkerProcess | None = None,
     in_process: bool = False,
     guard: bool = True,
     progress: Progress | None = None,

@@ -92,7 +92,12 @@ class DoesNotFitError(ShoestringError):
     """
 
     def __init__(
-        self, message: str, hint: str | None = None, *, plan: Plan | None = None, alternative: Plan | None = None
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        plan: Plan | None = None,
+        alternative: Plan | None = None,
     ) -> None:
         super().__init__(message, hint)
         self.plan = plan

@@ -17,7 +17,8 @@ from shoestring.engines.base import Sampling
 from shoestring.engines.fake import Script, fake_model
 from shoestring.errors import EngineError, WorkerDiedError
 from shoestring.planning.base import EngineSettings
-from shoestring.runtime.process import Worker
+from shoestring.runtime.client import Worker
+from shoestring.runtime.process import WorkerProcess
 
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SETTINGS = EngineSettings(context=256, threads=2)
@@ -25,7 +26,7 @@ SETTINGS = EngineSettings(context=256, threads=2)
 
 @pytest.fixture
 def worker(home: Path) -> Iterator[Worker]:
-    started = Worker("fake")
+    started = Worker(WorkerProcess("fake"))
     yield started
     started.close()
 
@@ -52,8 +53,9 @@ import sys, time
 from pathlib import Path
 from shoestring.engines.fake import Script, fake_model
 from shoestring.planning.base import EngineSettings
-from shoestring.runtime.process import Worker
-worker = Worker(sys.argv[1])
+from shoestring.runtime.client import Worker
+from shoestring.runtime.process import WorkerProcess
+worker = Worker(WorkerProcess(sys.argv[1]))
 print(worker.pid, flush=True)
 if sys.argv[1] == "fake":
     facts, plan = fake_model(Path(sys.argv[2]), Script())
@@ -96,7 +98,7 @@ def test_a_worker_volunteers_for_the_oom_killer(worker: Worker, tmp_path: Path) 
 def test_secrets_stay_in_the_parent(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret_one")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret_two")
-    worker = Worker("fake")
+    worker = Worker(WorkerProcess("fake"))
     load(worker, tmp_path)
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
     worker.close()
@@ -106,14 +108,14 @@ def test_secrets_stay_in_the_parent(tmp_path: Path, home: Path, monkeypatch: pyt
 
 def test_the_private_folder_is_private_and_removed(worker: Worker, tmp_path: Path) -> None:
     load(worker, tmp_path)
-    folder = worker._scratch
+    folder = worker.process._scratch
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     worker.close()
     assert not folder.exists()
 
 
 def test_the_log_is_private(worker: Worker) -> None:
-    assert stat.S_IMODE(worker.log_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(worker.process.log_path.stat().st_mode) == 0o600
 
 
 def test_only_the_newest_logs_are_kept(home: Path) -> None:
@@ -121,7 +123,7 @@ def test_only_the_newest_logs_are_kept(home: Path) -> None:
     folder.mkdir(parents=True)
     for n in range(40):
         (folder / f"worker-{n:019}-1.log").touch()
-    worker = Worker("fake")
+    worker = Worker(WorkerProcess("fake"))
     worker.close()
     assert len(list(folder.glob("worker-*.log"))) == 20
 
@@ -129,7 +131,7 @@ def test_only_the_newest_logs_are_kept(home: Path) -> None:
 def test_a_folder_left_by_a_killed_parent_is_swept(worker: Worker) -> None:
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
-    left = worker._scratch.parent / f"shoestring-{done.pid}-left"
+    left = worker.process._scratch.parent / f"shoestring-{done.pid}-left"
     left.mkdir(mode=0o700)
     worker.close()
     assert not left.exists()
@@ -140,7 +142,7 @@ def test_a_module_lying_in_the_working_directory_is_not_imported(
 ) -> None:
     (tmp_path / "msgspec.py").write_text("raise SystemExit('hijacked')")
     monkeypatch.chdir(tmp_path)
-    worker = Worker("fake")
+    worker = Worker(WorkerProcess("fake"))
     load(worker, tmp_path)
     worker.close()
 
@@ -158,7 +160,7 @@ def test_a_request_after_death_is_a_typed_error(worker: Worker, tmp_path: Path) 
 
 
 def test_an_unknown_engine_ends_the_worker_with_the_reason_in_its_log(home: Path) -> None:
-    worker = Worker("no_such_engine")
+    worker = Worker(WorkerProcess("no_such_engine"))
     with pytest.raises(WorkerDiedError) as caught:
         list(worker.generate([1], Sampling()))
     worker.close()
@@ -172,7 +174,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_worker(worker: Worker, tmp_pa
 
 @LINUX_ONLY
 def test_llama_cpp_listens_on_no_network_port(home: Path, smollm2_files: tuple[Path, ...]) -> None:
-    worker = Worker("llama_cpp")
+    worker = Worker(WorkerProcess("llama_cpp"))
     worker.load(smollm2_files, SETTINGS)
     sockets = {str(link.readlink()) for link in Path(f"/proc/{worker.pid}/fd").iterdir() if link.is_symlink()}
     inodes = {name.removeprefix("socket:[").rstrip("]") for name in sockets if name.startswith("socket:")}
@@ -191,7 +193,7 @@ def test_llama_cpp_listens_on_no_network_port(home: Path, smollm2_files: tuple[P
 def test_resident_memory_stays_flat_over_twenty_prompts(home: Path, smollm2_files: tuple[Path, ...]) -> None:
     from shoestring.runtime.process_memory import read_process_memory
 
-    worker = Worker("llama_cpp")
+    worker = Worker(WorkerProcess("llama_cpp"))
     worker.load(smollm2_files, EngineSettings(context=256, threads=2))
     sampling = Sampling(temperature=0, max_tokens=8, ignore_eos=True)
     resident = []

@@ -11,18 +11,16 @@ from hypothesis import strategies as st
 
 from shoestring.engines.base import Finished, GenerationTimings, Sampling, Segment, Token, Usage
 from shoestring.planning.base import EngineSettings
+from shoestring.runtime.framing import MAX_FRAME_BYTES, FrameError, frame, read_frames
 from shoestring.runtime.protocol import (
-    MAX_FRAME_BYTES,
     Cancel,
     Emitted,
-    FrameError,
     Generate,
     Load,
     Tokenize,
     decode_reply,
     decode_request,
-    frame,
-    read_frames,
+    encode,
 )
 
 REQUESTS = [
@@ -46,7 +44,7 @@ def reader(data: bytes, piece: int = 1 << 16) -> Callable[[int], bytes]:
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
 def test_a_request_survives_the_pipe(request_: Load | Tokenize | Generate | Cancel) -> None:
-    (body,) = read_frames(reader(frame(request_)))
+    (body,) = read_frames(reader(frame(encode(request_))))
     assert decode_request(body) == request_
 
 
@@ -55,13 +53,13 @@ def test_events_survive_the_pipe() -> None:
         Emitted(7, Token("é")),
         Emitted(7, Finished("stop", Usage(1, 2, 0), GenerationTimings(0.1, 0.2))),
     ]
-    stream = b"".join(frame(reply) for reply in replies)
+    stream = b"".join(frame(encode(reply)) for reply in replies)
     assert [decode_reply(body) for body in read_frames(reader(stream))] == replies
 
 
 @given(st.lists(st.text(max_size=200), max_size=20), st.integers(1, 50))
 def test_the_size_of_reads_does_not_matter(texts: list[str], piece: int) -> None:
-    stream = b"".join(frame(Emitted(1, Token(text))) for text in texts)
+    stream = b"".join(frame(encode(Emitted(1, Token(text)))) for text in texts)
     found = [decode_reply(body) for body in read_frames(reader(stream, piece))]
     assert found == [Emitted(1, Token(text)) for text in texts]
 
@@ -73,7 +71,7 @@ def test_a_frame_that_claims_too_much_is_refused_before_it_is_read() -> None:
 
 def test_a_stream_that_ends_inside_a_frame_is_an_error() -> None:
     with pytest.raises(FrameError):
-        list(read_frames(reader(frame(Cancel(1))[:-1])))
+        list(read_frames(reader(frame(encode(Cancel(1)))[:-1])))
 
 
 @given(st.binary(max_size=300))

@@ -15,7 +15,8 @@ from shoestring.engines.base import Event, Finished, Sampling, Segment, Token
 from shoestring.engines.fake import Script, fake_model
 from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError, WorkerDiedError
 from shoestring.runtime.ledger import Ledger
-from shoestring.runtime.session import Session, open_session, prestart
+from shoestring.runtime.process import prestart
+from shoestring.runtime.session import Session, open_session
 from shoestring.units import MiB
 
 Open = Callable[..., Session]
@@ -283,3 +284,22 @@ def test_a_session_notices_a_worker_that_died_between_calls(open_fake: Open) -> 
     while session._life is not None and session._life.usable and time.monotonic() < deadline:
         time.sleep(0.01)
     assert text_of(session.generate([1], Sampling())) == "ab"
+
+
+def test_closing_ends_a_load_that_is_running(open_fake: Open) -> None:
+    session = open_fake(Script(load_s=30))
+    failures: list[Exception] = []
+
+    def load() -> None:
+        try:
+            session.load()
+        except WorkerDiedError as error:
+            failures.append(error)
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    while session._life is None:
+        time.sleep(0.01)
+    session.close()
+    loading.join(10)
+    assert len(failures) == 1

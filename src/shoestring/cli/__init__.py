@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shoestring.runtime.process import Worker
+    from shoestring.runtime.process import WorkerProcess
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,14 +37,14 @@ class EarlyWorker:
     """
 
     def __init__(self) -> None:
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
 
     def start(self) -> None:
-        from shoestring.runtime.session import prestart
+        from shoestring.runtime.process import prestart
 
         self._worker = prestart()
 
-    def take(self) -> Worker | None:
+    def take(self) -> WorkerProcess | None:
         worker, self._worker = self._worker, None
         return worker
 

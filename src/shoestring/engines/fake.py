@@ -43,6 +43,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         reply: the answer to every prompt; it is followed by the end token.
         first_token_s / token_s: seconds before the first token and between tokens.
+        load_s: seconds that loading takes.
         load_bytes: memory taken (and touched) while loading.
         bytes_per_token: memory taken (and touched) with every generated token, and kept.
         die_after_tokens: the process kills itself with SIGKILL after so many tokens.
@@ -52,6 +53,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reply: str = "The quick brown fox jumps over the lazy dog."
     first_token_s: float = 0.0
     token_s: float = 0.0
+    load_s: float = 0.0
     load_bytes: int = 0
     bytes_per_token: int = 0
     die_after_tokens: int | None = None
@@ -79,6 +81,7 @@ class FakeEngine:
             script = msgspec.json.decode(files[0].read_bytes(), type=Script)
         except (OSError, msgspec.MsgspecError) as error:
             raise EngineError(f"The fake engine cannot read its script {files[0].name}: {error}.") from error
+        time.sleep(script.load_s)
         return FakeModel(script, settings)
 
 

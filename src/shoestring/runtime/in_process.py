@@ -66,6 +66,9 @@ class InProcess:
             cancelled.set()
             producer.join()
 
+    def kill(self) -> None:
+        """Nothing: an engine in this process cannot be interrupted."""
+
     def close(self) -> None:
         """Free what the engine can free. Its library keeps the rest until this process ends."""
         if self.model is not None:

@@ -17,9 +17,10 @@ from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError,
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import Plan
+from shoestring.runtime.client import Worker
 from shoestring.runtime.guard import Guard, Stopped, limits_for
 from shoestring.runtime.in_process import InProcess
-from shoestring.runtime.process import Worker
+from shoestring.runtime.process import WorkerProcess, prestart
 from shoestring.runtime.process_memory import read_process_memory
 
 if TYPE_CHECKING:
@@ -48,17 +49,12 @@ class MemoryReport:
     context_full: bool
 
 
-def prestart(engine: str = "llama_cpp") -> Worker:
-    """Start a worker before there is a plan, so that its imports overlap with planning."""
-    return Worker(engine)
-
-
 def open_session(
     facts: ModelFacts,
     plan: Plan,
     *,
     alternatives: Sequence[Plan] = (),
-    worker: Worker | None = None,
+    worker: WorkerProcess | None = None,
     guard: bool = True,
     in_process: bool = False,
 ) -> Session:
@@ -86,7 +82,7 @@ class Session:
         plan: Plan,
         alternatives: Sequence[Plan] = (),
         *,
-        worker: Worker | None = None,
+        worker: WorkerProcess | None = None,
         guard: bool = True,
         in_process: bool = False,
     ) -> None:
@@ -148,13 +144,22 @@ class Session:
         return MemoryReport(predicted, measured, error, tokens, full)
 
     def close(self) -> None:
-        """Unload: the worker ends, and every byte it held is free again. A later call would load anew."""
-        with self._lock:
+        """Unload: the worker ends, and every byte it held is free again. A later call would load anew.
+
+        A load that is running on another thread is ended, too; it raises `WorkerDiedError` there.
+        """
+        if not self._lock.acquire(blocking=False):
+            if self._life is not None:
+                self._life.backend.kill()
+            self._lock.acquire()
+        try:
             if self._fresh is not None:
                 self._fresh.close()
                 self._fresh = None
             if self._life is not None:
                 self._life.end("closed")
+        finally:
+            self._lock.release()
 
     def _generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
         life = self._loaded()
@@ -180,11 +185,12 @@ class Session:
     def _start(self) -> _Life:
         if self._in_process:
             return _Life(InProcess(self.plan.engine), None, self)
-        worker, self._fresh = self._fresh, None
-        if worker is None or not worker.alive or worker.engine != self.plan.engine:
-            if worker is not None:
-                worker.close()
-            worker = Worker(self.plan.engine)
+        process, self._fresh = self._fresh, None
+        if process is None or not process.alive or process.engine != self.plan.engine:
+            if process is not None:
+                process.close()
+            process = prestart(self.plan.engine)
+        worker = Worker(process)
         probe = MemoryProbe()
         memory = probe.read()
         peak = max(self.plan.bytes.total, self.plan.bytes.load_peak)

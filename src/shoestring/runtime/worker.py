@@ -19,6 +19,7 @@ from pathlib import Path
 from shoestring.engines.base import Engine, Event, LoadedModel
 from shoestring.engines.registry import get_engine
 from shoestring.errors import EngineError, PromptTooLongError
+from shoestring.runtime.framing import frame, read_frames
 from shoestring.runtime.process_memory import read_process_memory
 from shoestring.runtime.protocol import (
     Cancel,
@@ -33,8 +34,7 @@ from shoestring.runtime.protocol import (
     Tokenize,
     Tokens,
     decode_request,
-    frame,
-    read_frames,
+    encode,
 )
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -68,7 +68,7 @@ class _Worker:
         self._cancelled: dict[int, threading.Event] = {}
 
     def send(self, message: Reply) -> None:
-        data = memoryview(frame(message))
+        data = memoryview(frame(encode(message)))
         with self._writing:
             while data:
                 data = data[os.write(self._replies, data) :]

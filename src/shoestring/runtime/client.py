@@ -1,0 +1,155 @@
+"""The parent's side of the protocol: requests to a worker process, answers sorted by request."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from shoestring.engines.base import Event, Finished, Sampling, Segment
+from shoestring.errors import EngineError, PromptTooLongError
+from shoestring.planning.base import EngineSettings
+from shoestring.runtime.process import WorkerProcess
+from shoestring.runtime.protocol import (
+    Cancel,
+    Emitted,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Ready,
+    Reply,
+    Request,
+    Tokenize,
+    Tokens,
+    decode_reply,
+    encode,
+)
+
+
+class Worker:
+    """A worker that loads, tokenises and generates. Thread-safe; serves many requests at once."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self.process = process
+        self.ready: Ready | None = None
+        self._routing = threading.Lock()
+        self._replies: dict[int, queue.SimpleQueue[Reply | None]] = {}
+        self._next_id = 0
+        self._gone = False
+        process.attach(self._route)
+
+    @property
+    def pid(self) -> int:
+        """Its process id. Raises as `WorkerProcess.pid`."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """False once it is known to be gone."""
+        return self.process.alive
+
+    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
+        """Load a model, and wait for it.
+
+        Raises:
+            EngineError: the engine could not load it.
+            WorkerDiedError: the worker died.
+        """
+        paths = [str(file.absolute()) for file in files]
+        reply = self._ask(lambda request_id: Load(request_id, paths, settings))
+        if not isinstance(reply, Loaded):
+            raise EngineError("The worker answered a load with something else.")
+        return reply
+
+    def tokenize(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of the segments, concatenated. Raises as `load`."""
+        reply = self._ask(lambda request_id: Tokenize(request_id, list(segments)))
+        if not isinstance(reply, Tokens):
+            raise EngineError("The worker answered a tokenisation with something else.")
+        return reply.tokens
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
+        """Events as they come, the last one `Finished`. Closing the iterator cancels. Raises as `load`."""
+        request_id, replies = self._open()
+        finished = False
+        try:
+            self._send(Generate(request_id, list(prompt), sampling))
+            while not finished:
+                reply = self._check(replies.get())
+                if not isinstance(reply, Emitted):
+                    raise EngineError("The worker answered a generation with something else.")
+                finished = isinstance(reply.event, Finished)
+                yield reply.event
+        except (GeneratorExit, KeyboardInterrupt):  # Ctrl-C arrives here while waiting for the next event
+            if not finished and self.alive:
+                self._send(Cancel(request_id))
+            raise
+        finally:
+            self._close(request_id)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+
+    def close(self) -> None:
+        """End it and give back every byte it held. Idempotent."""
+        self.process.close()
+
+    def _route(self, body: bytes | None) -> None:
+        """On the reading thread: hand an answer to whoever waits for it; None to all when the worker is gone."""
+        if body is None:
+            with self._routing:
+                self._gone = True
+                waiting = list(self._replies.values())
+            for replies in waiting:
+                replies.put(None)
+            return
+        reply = decode_reply(body)
+        if isinstance(reply, Ready):
+            self.ready = reply
+            return
+        with self._routing:
+            waiting_for_it = self._replies.get(reply.id)
+        if waiting_for_it is not None:  # else: a cancelled request's last words
+            waiting_for_it.put(reply)
+
+    def _open(self) -> tuple[int, queue.SimpleQueue[Reply | None]]:
+        replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
+        with self._routing:
+            if self._gone:
+                replies.put(None)
+            self._next_id += 1
+            self._replies[self._next_id] = replies
+            return self._next_id, replies
+
+    def _close(self, request_id: int) -> None:
+        with self._routing:
+            self._replies.pop(request_id, None)
+
+    def _ask(self, make: Callable[[int], Request]) -> Reply:
+        request_id, replies = self._open()
+        try:
+            self._send(make(request_id))
+            return self._check(replies.get())
+        finally:
+            self._close(request_id)
+
+    def _send(self, request: Request) -> None:
+        self.process.write(encode(request))
+
+    def _check(self, reply: Reply | None) -> Reply:
+        if reply is None:
+            raise self.process.died()
+        if isinstance(reply, Failed):
+            raise self._failure(reply)
+        return reply
+
+    def _failure(self, failed: Failed) -> Exception:
+        log = self.process.log_path
+        if failed.kind == "prompt_too_long":
+            return PromptTooLongError(failed.prompt_tokens, failed.context)
+        if failed.kind == "engine":
+            return EngineError(failed.message, f"The engine's own log is {log}.")
+        return EngineError(f"The worker failed inside: {failed.message}.", f"Its log is {log}.")
