@@ -252,6 +252,20 @@ def test_tensors_that_belie_the_metadata_are_refused(
     assert says in caught.value.message
 
 
+@pytest.mark.parametrize("alignment", [8, 16])
+def test_data_that_llama_cpp_cannot_map_is_refused(alignment: int) -> None:
+    """Of all places a smaller alignment allows, only those at multiples of 32 bytes are usable."""
+    usable = 0
+    for length in range(0, 32, alignment):
+        pairs = LLAMA | {"general.alignment": ("u32", alignment), "general.name": ("str", "x" * length)}
+        try:
+            facts(Tiny(pairs=pairs, alignment=alignment))
+            usable += 1
+        except InvalidModelFileError as error:
+            assert "not aligned to 32 bytes" in error.message
+    assert usable == 1
+
+
 def test_a_model_without_embedding_is_refused() -> None:
     with pytest.raises(InvalidModelFileError, match="no token embedding"):
         facts(Tiny(tensors=block(0) | block(1)))

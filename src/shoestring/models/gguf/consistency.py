@@ -13,16 +13,21 @@ from shoestring.models.gguf.reader import GgufHeader
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _NO_WEIGHT = frozenset({"I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"})
 """Types that llama.cpp does not multiply with: integers, doubles, and the two formats of activations."""
+_BUFFER_ALIGNMENT = 32  # ggml-impl.h: TENSOR_ALIGNMENT; a mapped buffer that starts elsewhere aborts
 _ODD_FEED_FORWARD = frozenset({"arctic", "qwen"})
 """Architectures whose feed-forward is not as wide as `feed_forward_length` says."""
 
 
 def check_tensors(header: GgufHeader, shape: Hyperparameters, vocab_size: int) -> None:
-    """Hold the tensors against the metadata. Architectures that this version does not know pass unchecked.
+    """Hold the tensors against the metadata. Of architectures not known here only the alignment is checked.
 
     Raises:
         InvalidModelFileError: a block, the embedding or a matrix is missing or of another shape or type.
     """
+    for tensor in header.tensors:
+        if tensor.offset_bytes % _BUFFER_ALIGNMENT:
+            problem = f"the data of tensor {tensor.name!r} is not aligned to {_BUFFER_ALIGNMENT} bytes"
+            raise _invalid(header, problem)
     if not rules.counts_cells(shape.architecture):
         return
     _check_blocks(header, shape.layers)
