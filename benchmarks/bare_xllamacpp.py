@@ -24,8 +24,8 @@ def load(model: str, settings: dict[str, int]) -> x.Server:
     params.model.path = model
     params.n_ctx, params.n_parallel = settings["context"], 1
     params.n_batch = params.n_ubatch = settings.get("ubatch", 512)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
-    params.cpuparams.poll = params.cpuparams_batch.poll = settings.get("poll", 50)
+    params.cpuparams.n_threads = settings["threads"]
+    params.cpuparams_batch.n_threads = settings.get("prefill_threads", settings["threads"])
     params.cache_ram_mib, params.n_ctx_checkpoints = 0, 0
     params.fit_params, params.warmup = False, False
     params.verbosity = 1

@@ -2,7 +2,7 @@
 
     python benchmarks/overhead.py [--rounds 40] [--starts 15] [--spin]
 
-The bare script gets the environment of our worker, too: its waiting threads sleep (docs/decisions/0004). With
+The bare script gets the environment of our worker, too: its waiting threads spin only briefly (docs/decisions/0004). With
 `--spin` it keeps llama.cpp's default, which is faster on an idle machine and collapses on a busy one.
 Three processes hold the model at once: ours, a bare one, and a second bare one for the A/A control. Each
 round gives all three the same fresh prompt, in rotating order, and times 48 tokens as the caller sees them.
@@ -143,13 +143,14 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=15)
     parser.add_argument("--spin", action="store_true")
     arguments = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     if not arguments.spin:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
     resolved = resolve("smollm2")
     facts = read_facts(resolved.files, id="smollm2")
     chosen = plan(facts, probe(), Request()).plans[0]
-    settings = {key: asdict(chosen.settings)[key] for key in ("context", "threads", "poll", "ubatch")}
+    settings = {key: asdict(chosen.settings)[key] for key in ("context", "threads", "prefill_threads", "ubatch")}
     print(f"settings: {settings}")
 
     peers = [BarePeer(resolved.files[0], settings) for _ in range(2)]

@@ -9,7 +9,7 @@ import pytest
 
 HOME = Path(__file__).parents[1] / ".test-home"
 os.environ["SHOESTRING_HOME"] = str(HOME)
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in a worker: some tests load an engine in this process
+os.environ["GOMP_SPINCOUNT"] = "1000"  # as in a worker: some tests load an engine in this process
 
 
 @pytest.fixture(scope="session")

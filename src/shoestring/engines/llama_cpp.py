@@ -76,8 +76,8 @@ def _parameters(file: Path, settings: EngineSettings, address: Path) -> Any:
         else flash.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.cache_type_k = params.cache_type_v = getattr(x.ggml_type, _KV_TYPES[settings.kv_precision])
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
-    params.cpuparams.poll = params.cpuparams_batch.poll = settings.poll
+    params.cpuparams.n_threads = settings.threads
+    params.cpuparams_batch.n_threads = settings.prefill_threads
     mode = x.llama_load_mode
     params.load_mode = mode.LLAMA_LOAD_MODE_MMAP if settings.mmap else mode.LLAMA_LOAD_MODE_NONE
     params.no_extra_bufts = not settings.repack

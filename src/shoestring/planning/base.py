@@ -36,8 +36,8 @@ class EngineSettings:
     ubatch: int = 512  # tokens computed at once in prefill (n_batch = n_ubatch)
     flash_attention: bool = True
     kv_precision: KvPrecision = "f16"
-    threads: int = 1
-    poll: int = 50  # 0: waiting threads sleep; 100: they spin
+    threads: int = 1  # that decode; bound by memory, so one core is left to others
+    prefill_threads: int = 1  # that read prompts; bound by arithmetic, so every core counts
     mmap: bool = True
     repack: bool = True  # llama.cpp rearranges some quantised weights for the CPU, in a copy
     prompt_cache_bytes: int = 0  # llama.cpp's cache of other prompts (its default: 8 GiB)

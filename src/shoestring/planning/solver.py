@@ -66,8 +66,12 @@ def plan(
         ModelError: a term has no figure for this model, neither by formula nor from the engine.
         EngineError: the dry run failed.
     """
+    cores = hardware.cpu.cores_logical
     settings = EngineSettings(
-        context=_context(facts, request), batch=_batch(request), threads=hardware.cpu.cores_logical
+        context=_context(facts, request),
+        batch=_batch(request),
+        threads=max(1, cores - 1),  # why: docs/decisions/0004
+        prefill_threads=cores,
     )
     return _Solver(facts, hardware, request, exact, baseline_bytes).report(settings)
 

@@ -211,9 +211,9 @@ def _environment() -> dict[str, str]:
     inherited = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join([inherited, package] if inherited else [package])
     environment["GGML_NO_BACKTRACE"] = "1"  # an abort would start a debugger on the worker, for seconds
-    # llama.cpp's OpenMP threads spin at every barrier by default. Beside one busy process that costs not
-    # half the speed but nearly all of it (docs/decisions/0004); sleeping threads share the cores.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # llama.cpp's OpenMP threads spin at every barrier by default. Beside busy processes that costs not
+    # a share of the speed but nearly all of it: spin briefly, then sleep (docs/decisions/0004).
+    environment.setdefault("GOMP_SPINCOUNT", "1000")
     return environment
 
 
