@@ -150,7 +150,9 @@ def main() -> int:
     resolved = resolve("smollm2")
     facts = read_facts(resolved.files, id="smollm2")
     chosen = plan(facts, probe(), Request()).plans[0]
-    settings = {key: asdict(chosen.settings)[key] for key in ("context", "threads", "prefill_threads", "ubatch")}
+    settings = {
+        key: asdict(chosen.settings)[key] for key in ("context", "threads", "prefill_threads", "ubatch")
+    }
     print(f"settings: {settings}")
 
     peers = [BarePeer(resolved.files[0], settings) for _ in range(2)]

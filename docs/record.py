@@ -1,6 +1,6 @@
 """Make docs/images/first-steps.svg: real commands, run in a pseudo-terminal, drawn as a terminal.
 
-    python docs/record.py
+python docs/record.py
 """
 
 from __future__ import annotations

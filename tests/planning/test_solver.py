@@ -41,8 +41,12 @@ class TestDefaults:
         assert safety_margin_bytes(Memory(GB, GB, None)) == GB // 10
         assert safety_margin_bytes(Memory(64 * GB, GB, GB)) == GB // 10
 
-    def test_threads_are_the_usable_cores(self) -> None:
-        assert asked(Request(), cores=6).settings.threads == 6
+    def test_prompts_are_read_with_every_core_and_one_is_left_free_while_decoding(self) -> None:
+        settings = asked(Request(), cores=6).settings
+        assert (settings.threads, settings.prefill_threads) == (5, 6)
+
+    def test_a_single_core_decodes_alone(self) -> None:
+        assert asked(Request(), cores=1).settings.threads == 1
 
 
 class TestFigures:
