@@ -1,10 +1,10 @@
-"""10,000 damaged GGUF headers and 500 harmless edits against the reader; 200 that pass against llama.cpp.
+"""10,000 damaged GGUF headers and 500 harmless edits against the reader; 200 that pass in a real worker.
 
     python benchmarks/fuzz_headers.py                      # both starters, fetched if need be
     python benchmarks/fuzz_headers.py a.gguf b.gguf --mutations 2000 --native 50
 
 Exit status 1 if the reader crashed, refused a harmless edit, or took more than 64 MB. What llama.cpp does with
-a header that passed is counted; its crash ends a child of this program, never this program.
+a header that passed is counted; its crash ends a worker, never this program.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tracemalloc
 from collections import Counter
@@ -24,29 +24,17 @@ from pathlib import Path
 
 from header_mutations import Mutant, Original, damage, edit, take_apart
 
-from shoestring.errors import InvalidModelFileError
+from shoestring.engines.base import Sampling
+from shoestring.errors import EngineError, InvalidModelFileError, WorkerDiedError
 from shoestring.models.gguf.reader import read_header
 from shoestring.models.gguf_facts import facts_of
+from shoestring.planning.base import EngineSettings
+from shoestring.runtime.client import Worker
+from shoestring.runtime.process import prestart
 
 PEAK_LIMIT_BYTES = 64 * 10**6
-CHILD = """
-import os, sys, tempfile
-import xllamacpp as x
-p = x.CommonParams()
-p.model.path = sys.argv[1]
-p.n_ctx, p.n_parallel, p.cache_ram_mib, p.n_ctx_checkpoints = 64, 1, 0, 0
-p.fit_params = p.warmup = False
-p.verbosity = 0
-p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 2
-p.hostnames = [tempfile.mkdtemp() + "/x.sock"]
-try:
-    server = x.Server(p)
-except RuntimeError:
-    os._exit(3)
-prompt = {"prompt": [1, 5, 6], "n_predict": 2, "temperature": 0, "stream": True}
-server.handle_completions(prompt, lambda chunk: False)
-os._exit(0)
-"""
+SETTINGS = EngineSettings(context=64, threads=1, prefill_threads=2)
+HUNG_AFTER_S = 120
 
 
 @dataclass
@@ -94,22 +82,35 @@ def write_out(original: Original, mutant: Mutant, target: Path) -> None:
 
 
 def try_natively(chosen: Iterable[tuple[Original, Mutant]], crashes: list[str]) -> Counter[str]:
-    """Load each in a process of its own with llama.cpp and generate two tokens."""
+    """Load each in a worker of its own, as the product does, and generate two tokens."""
     outcomes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "mutant.gguf"
         for original, mutant in chosen:
             write_out(original, mutant, target)
-            command = [sys.executable, "-c", CHILD, str(target)]
-            try:
-                code = subprocess.run(command, capture_output=True, timeout=120).returncode
-            except subprocess.TimeoutExpired:
-                code = -1000
-            outcome = {0: "answered", 3: "refused by llama.cpp", -1000: "hung"}.get(code, "crashed")
+            outcome = try_in_worker(target)
             outcomes[outcome] += 1
-            if outcome in ("hung", "crashed"):
-                crashes.append(f"{original.path.name}, status {code}: {mutant.what}")
+            if outcome == "killed the worker":
+                crashes.append(f"{original.path.name}: {mutant.what}")
     return outcomes
+
+
+def try_in_worker(file: Path) -> str:
+    worker = Worker(prestart())
+    watchdog = threading.Timer(HUNG_AFTER_S, worker.kill)
+    watchdog.start()
+    try:
+        worker.load([file], SETTINGS)
+        for _ in worker.generate([1, 5, 6], Sampling(max_tokens=2, temperature=0)):
+            pass
+    except WorkerDiedError:
+        return "killed the worker"
+    except EngineError:
+        return "refused by llama.cpp"
+    finally:
+        watchdog.cancel()
+        worker.close()
+    return "answered"
 
 
 def arguments() -> argparse.Namespace:
@@ -171,7 +172,7 @@ def report(damaged: Tally, edited: Tally, native: Counter[str], crashes: list[st
         print(f"  {n:6} {reason}")
     for reason, n in edited.reasons.most_common(10):
         print(f"  HARMLESS EDIT REFUSED {n:6} {reason}")
-    print(f"accepted mutants in llama.cpp: {dict(native)}")
+    print(f"accepted mutants in a worker: {dict(native)}; this program lives")
     for crash in crashes:
         print("  ", crash)
 

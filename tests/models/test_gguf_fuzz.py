@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from pathlib import Path
 from random import Random
 
 import pytest
+from header_mutations import Mutant, Original, damage, edit, take_apart
 from tiny_gguf import Tiny
 
 from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import ModelFacts
 from shoestring.models.gguf.reader import read_header
 from shoestring.models.gguf_facts import facts_of
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from header_mutations import Mutant, Original, damage, edit, take_apart
 
 
 def read(mutant: Mutant) -> ModelFacts:
