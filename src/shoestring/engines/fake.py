@@ -214,6 +214,10 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(min(len(text), len(stop)), 0, -1) if stop.startswith(text[-n:])), 0)
 
 
+_TEMPLATE = (
+    "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
 _WORKER_BYTES = 48 * MiB  # more than an idle worker with this engine holds
 
 
@@ -222,23 +226,11 @@ def fake_model(
 ) -> tuple[ModelFacts, Plan]:
     """Write a script and give what a session needs to run it: facts and a plan that fits."""
     script.write(script_file)
-    tokenizer = TokenizerFacts(
-        model="bytes",
-        vocab_size=_END + 1,
-        tokens_bytes=_END + 1,
-        long_tokens=0,
-        long_tokens_bytes=0,
-        merges=0,
-        merges_bytes=0,
-        has_scores=False,
-        has_types=False,
-        bos_id=SPECIAL_TOKENS["<|start|>"],
-        eos_id=_END,
-        add_bos=False,
-        add_eos=False,
-        special_tokens={token: name for name, token in SPECIAL_TOKENS.items()},
-    )
-    facts = ModelFacts(
+    return _facts(script_file, script, context), _plan(script, context, batch)
+
+
+def _facts(script_file: Path, script: Script, context: int) -> ModelFacts:
+    return ModelFacts(
         id="fake",
         format="fake",
         files=(script_file,),
@@ -254,11 +246,32 @@ def fake_model(
         vocab_size=_END + 1,
         license=None,
         chat_template=_TEMPLATE,
-        tokenizer=tokenizer,
+        tokenizer=_TOKENIZER,
         tensors=(),
     )
+
+
+_TOKENIZER = TokenizerFacts(
+    model="bytes",
+    vocab_size=_END + 1,
+    tokens_bytes=_END + 1,
+    long_tokens=0,
+    long_tokens_bytes=0,
+    merges=0,
+    merges_bytes=0,
+    has_scores=False,
+    has_types=False,
+    bos_id=SPECIAL_TOKENS["<|start|>"],
+    eos_id=_END,
+    add_bos=False,
+    add_eos=False,
+    special_tokens={token: name for name, token in SPECIAL_TOKENS.items()},
+)
+
+
+def _plan(script: Script, context: int, batch: int) -> Plan:
     total = _WORKER_BYTES + script.load_bytes
-    plan = Plan(
+    return Plan(
         engine="fake",
         precision="none",
         kv_precision="f16",
@@ -274,10 +287,3 @@ def fake_model(
         settings=EngineSettings(context=context, batch=batch),
         reason="It is a fake.",
     )
-    return facts, plan
-
-
-_TEMPLATE = (
-    "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
-)
