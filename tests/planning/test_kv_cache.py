@@ -49,7 +49,7 @@ def test_bytes_of_a_value(precision: str, per_value: float) -> None:
     assert kv_cache_bytes(facts, settings) == 256 * 2 * 128 * per_value
 
 
-@given(context=st.integers(1, 100_000), batch=st.integers(1, 64))
+@given(context=st.integers(2, 100_000), batch=st.integers(1, 64))
 def test_grows_with_context_and_in_proportion_to_batch(context: int, batch: int) -> None:
     facts = make_facts(windows=(None, 512))
     one = kv_cache_bytes(facts, EngineSettings(context=context))

@@ -33,9 +33,11 @@ class TestDefaults:
         found = asked(Request(), available_bytes=8 * GB, total_bytes=32 * GB)
         assert found.budget_bytes == 8 * GB - 512 * MiB
 
-    def test_a_given_budget_never_exceeds_what_is_free(self) -> None:
-        assert asked(Request(budget_bytes=100 * GB)).budget_bytes == asked(Request()).budget_bytes
-        assert asked(Request(budget_bytes=GB)).budget_bytes == GB
+    def test_a_given_budget_may_be_a_larger_machine_s_and_that_is_said(self) -> None:
+        larger, smaller = (asked(Request(budget_bytes=size)) for size in (100 * GB, GB))
+        assert (larger.budget_bytes, smaller.budget_bytes) == (100 * GB, GB)
+        assert any("larger machine" in note for note in larger.notes)
+        assert smaller.notes == ()
 
     def test_the_margin_is_a_tenth_of_a_small_machine_or_cgroup(self) -> None:
         assert safety_margin_bytes(Memory(GB, GB, None)) == GB // 10
@@ -67,7 +69,7 @@ class TestFigures:
     def test_prevailing_type_names_the_precision(self) -> None:
         assert asked(Request()).precision == "Q8_0"
 
-    @given(context=st.integers(1, 8191), batch=st.integers(1, 8))
+    @given(context=st.integers(2, 8191), batch=st.integers(1, 8))
     @settings(deadline=None, max_examples=25)
     def test_totals_grow_with_context_and_batch(self, context: int, batch: int) -> None:
         here = asked(Request(context, batch)).bytes
@@ -76,7 +78,7 @@ class TestFigures:
 
 
 class TestFitting:
-    @given(budget=st.integers(1, 600 * MiB), context=st.integers(1, 8192))
+    @given(budget=st.integers(1, 600 * MiB), context=st.integers(2, 8192))
     @settings(deadline=None, max_examples=25)
     def test_fits_if_and_only_if_headroom_is_left_at_both_peaks(self, budget: int, context: int) -> None:
         found = asked(Request(context, budget_bytes=budget))
@@ -176,3 +178,8 @@ class TestExact:
     def test_a_model_without_a_formula_and_without_files_has_no_plan(self) -> None:
         with pytest.raises(ModelError, match="mamba"):
             plan(make_facts(architecture="mamba"), MACHINE, Request())
+
+
+def test_a_context_that_makes_llama_cpp_abort_is_refused() -> None:
+    with pytest.raises(UsageError, match="context of 1"):
+        asked(Request(context=1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from shoestring.engines.base import Sampling
 from shoestring.engines.fake import Script, fake_model
-from shoestring.errors import EngineError, WorkerDiedError
+from shoestring.errors import EngineError, UsageError, WorkerDiedError
 from shoestring.planning.base import EngineSettings
 from shoestring.runtime.client import Worker
 from shoestring.runtime.process import WorkerProcess
@@ -128,13 +130,67 @@ def test_only_the_newest_logs_are_kept(home: Path) -> None:
     assert len(list(folder.glob("worker-*.log"))) == 20
 
 
+LEAVES_A_FOLDER = """
+import os
+from shoestring.runtime.scratch import Scratch
+print(Scratch().path, flush=True)
+os._exit(0)
+"""
+
+
 def test_a_folder_left_by_a_killed_parent_is_swept(worker: Worker) -> None:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    left = worker.process._scratch.parent / f"shoestring-{done.pid}-left"
-    left.mkdir(mode=0o700)
+    left = subprocess.run([sys.executable, "-c", LEAVES_A_FOLDER], capture_output=True, text=True).stdout
+    assert Path(left.strip()).is_dir()
     worker.close()
-    assert not left.exists()
+    assert not Path(left.strip()).exists()
+
+
+def test_a_living_parents_folder_is_not_swept(worker: Worker, home: Path) -> None:
+    other = Worker(WorkerProcess("fake"))
+    worker.close()
+    assert other.process._scratch.is_dir()
+    other.close()
+
+
+def test_a_users_own_folder_of_a_similar_name_is_not_swept(worker: Worker) -> None:
+    own = worker.process._scratch.parent / f"shoestring-worker-{os.getpid()}-results"
+    own.mkdir()
+    worker.close()
+    try:
+        assert own.is_dir()
+    finally:
+        own.rmdir()
+
+
+def test_unfinished_generations_in_garbage_do_not_block_anyone(worker: Worker, tmp_path: Path) -> None:
+    load(worker, tmp_path, Script(reply="x" * 50, token_s=0.001))
+    gc.set_threshold(5, 2, 2)
+    try:
+
+        def litter() -> None:
+            for _ in range(40):
+                cycle: list[object] = [worker.generate([1], Sampling())]
+                next(cycle[0])  # type: ignore[call-overload]
+                cycle.append(cycle)
+
+        threads = [threading.Thread(target=litter, daemon=True) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+    finally:
+        gc.set_threshold(700, 10, 10)
+
+
+@pytest.mark.parametrize("prompt", [[1.5], ["a"], [2**80]], ids=str)
+def test_a_request_that_is_none_is_refused_here_and_ends_no_worker(
+    worker: Worker, tmp_path: Path, prompt: list[int]
+) -> None:
+    load(worker, tmp_path)
+    with pytest.raises((UsageError, OverflowError)):
+        list(worker.generate(prompt, Sampling()))
+    assert list(worker.generate([1], Sampling(max_tokens=1)))
 
 
 def test_a_module_lying_in_the_working_directory_is_not_imported(

@@ -24,7 +24,7 @@ from shoestring.runtime.protocol import (
 )
 
 REQUESTS = [
-    Load(1, ["/a.gguf"], EngineSettings(context=512)),
+    Load(1, [b"/a.gguf"], EngineSettings(context=512)),
     Tokenize(2, [Segment("héllo", special=True)]),
     Generate(3, [1, 2, 3], Sampling(stop=("\n",), seed=4)),
     Cancel(3),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,13 @@ import pytest
 
 from shoestring.engines.base import Event, Finished, Sampling, Segment, Token
 from shoestring.engines.fake import Script, fake_model
-from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError, WorkerDiedError
+from shoestring.errors import (
+    EngineError,
+    InvalidModelFileError,
+    MemoryGuardError,
+    PromptTooLongError,
+    WorkerDiedError,
+)
 from shoestring.runtime.ledger import Ledger
 from shoestring.runtime.process import prestart
 from shoestring.runtime.session import Session, open_session
@@ -137,10 +145,10 @@ def test_a_failed_request_leaves_the_worker_alive(open_fake: Open) -> None:
     assert worker_pid(session) == pid
 
 
-def test_a_model_that_cannot_be_loaded_is_an_engine_error(open_fake: Open) -> None:
-    session = open_fake()
-    session.facts.files[0].write_text("{")
-    with pytest.raises(EngineError):
+def test_a_model_that_cannot_be_loaded_is_an_engine_error(tmp_path: Path, home: Path) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script())
+    facts.files[0].write_text("{")
+    with open_session(facts, plan) as session, pytest.raises(EngineError):
         session.load()
 
 
@@ -303,3 +311,62 @@ def test_closing_ends_a_load_that_is_running(open_fake: Open) -> None:
     session.close()
     loading.join(10)
     assert len(failures) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("uses_it", [False, True])
+def test_a_forked_child_that_ends_leaves_the_parents_model_alone(open_fake: Open, uses_it: bool) -> None:
+    session = open_fake(Script(reply="abc"))
+    pid = worker_pid(session)
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from shoestring.engines.base import Sampling\n"
+        "from shoestring.engines.fake import Script, fake_model\n"
+        "from shoestring.runtime.session import open_session\n"
+        f"session = open_session(*fake_model(Path({str(session.facts.files[0])!r}), Script(reply='abc')))\n"
+        "session.load()\n"
+        "scratch = session._life.backend.process._scratch\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        f"    if {uses_it}: list(session.generate([1], Sampling()))\n"
+        "    sys.exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "assert scratch.is_dir(), 'the child removed its folder'\n"
+        "list(session.generate([1], Sampling()))\n"
+        "print('answered')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "answered\n", done.stderr
+    assert is_running(pid)
+
+
+def test_a_home_that_cannot_be_written_is_no_reason_not_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SHOESTRING_HOME", "/proc/nowhere")
+    facts, plan = fake_model(tmp_path / "script", Script(reply="abc"))
+    with open_session(facts, plan) as session:
+        assert text_of(session.generate([1], Sampling())) == "abc"
+    assert "ledger" in caplog.text
+
+
+def test_a_file_whose_name_is_no_text_is_loaded(tmp_path: Path, home: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.script"))
+    facts, plan = fake_model(file, Script(reply="abc"))
+    with open_session(facts, plan) as session:
+        assert text_of(session.generate([1], Sampling())) == "abc"
+
+
+def test_a_hopelessly_long_text_is_refused_before_anything_is_loaded(open_fake: Open) -> None:
+    session = open_fake(context=64)
+    with pytest.raises(PromptTooLongError):
+        session.tokenize([Segment("x" * 64 * 256)])
+    assert session._life is None
+
+
+def test_a_file_that_was_replaced_after_it_was_checked_is_refused(open_fake: Open) -> None:
+    session = open_fake(Script(reply="checked"))
+    Script(reply="something else").write(session.facts.files[0])
+    with pytest.raises(InvalidModelFileError, match="changed"):
+        session.load()

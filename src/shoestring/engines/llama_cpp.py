@@ -51,7 +51,11 @@ class LlamaCppEngine:
         import xllamacpp
 
         address = scratch / "llama.sock"
-        params = _parameters(files[0], settings, address)
+        try:
+            params = _parameters(files[0], settings, address)
+        except UnicodeEncodeError as error:  # xllamacpp takes paths as text
+            name = ascii(files[0].name)
+            raise EngineError(f"llama.cpp cannot open {name}: its name is not valid text.") from error
         try:
             server = xllamacpp.Server(params)
         except RuntimeError as error:  # it gives no reason; the log has it
@@ -102,6 +106,7 @@ class _Error(msgspec.Struct):
     message: str
     type: str = ""
     n_prompt_tokens: int = 0
+    n_ctx: int = 0
 
 
 class _Choice(msgspec.Struct):
@@ -270,7 +275,7 @@ class _Generation:
 
 def _as_error(error: _Error, context: int) -> Exception:
     if error.type == "exceed_context_size_error":
-        return PromptTooLongError(error.n_prompt_tokens, context)
+        return PromptTooLongError(error.n_prompt_tokens, error.n_ctx or context)
     return EngineError(f"llama.cpp refused the request: {error.message}.")
 
 

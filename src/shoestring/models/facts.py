@@ -62,6 +62,34 @@ class LayerFacts:
     feed_forward: int
 
 
+_FIM = ("prefix", "suffix", "middle", "pad", "repo", "sep")
+CONTROL_LOOKING = frozenset(
+    {
+        *("<|eot_id|>", "<|eom_id|>", "<|im_start|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>"),
+        *(
+            "<|flush|>",
+            "<|calls|>",
+            "<start_of_turn>",
+            "<end_of_turn>",
+            "<turn|>",
+            "<|turn>",
+            "<bos>",
+            "<eos>",
+        ),
+        *("<|endoftext|>", "<|end_of_text|>", "<|begin_of_text|>", "<s>", "</s>", "<EOT>", "_<EOT>", "[EOT]"),
+        *("[EOS]", "<end_of_utterance>", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>"),
+        *("<|start_header_id|>", "<|end_header_id|>", "<|user|>", "<|assistant|>", "<|system|>"),
+        *("<PRE>", "▁<PRE>", "<SUF>", "▁<SUF>", "<MID>", "▁<MID>", "<PAD>", "<REPO>", "<reponame>"),
+        *("<|repo_name|>", "<|file_sep|>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+        *("<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"),
+        *(f"<|fim_{part}|>" for part in _FIM),
+        *(f"<fim-{part}>" for part in _FIM),
+        *(f"<fim_{part}>" for part in _FIM),
+    }
+)
+"""Names that llama.cpp treats as control tokens whatever their stored type, and those of common roles."""
+
+
 @dataclass(frozen=True)
 class TokenizerFacts:
     """The tokenizer, without its strings.
@@ -95,6 +123,12 @@ class TokenizerFacts:
     add_bos: bool
     add_eos: bool
     special_tokens: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def special_names(self) -> frozenset[str]:
+        """Every text that may become a special token: those stored as such, and those that llama.cpp makes
+        special by their looks where a conversion stored them as ordinary (`src/llama-vocab.cpp`)."""
+        return CONTROL_LOOKING | frozenset(self.special_tokens.values())
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class Request:
     Attributes:
         context: tokens one sequence may hold, prompt and answer together; None: min(the model's, 4096).
         batch: sequences decoded side by side; llama.cpp calls them slots and allocates context × batch cells.
-        budget_bytes: memory the plan may use; None: what the machine has free.
+        budget_bytes: memory the plan may use, this machine's or another's; None: what is free here.
     """
 
     context: int | None = None

@@ -26,6 +26,9 @@ from shoestring.units import MiB, format_bytes
 DEFAULT_CONTEXT = 4096
 """Tokens, where the model allows as many: enough for a long chat, and the cache stays small."""
 
+LEAST_CONTEXT = 2
+"""One token of prompt and one of answer; llama.cpp aborts on a context of 1."""
+
 MOST_SEQUENCES = 256
 """llama.cpp's own limit (`LLAMA_MAX_SEQ`)."""
 
@@ -103,16 +106,20 @@ class _Solver:
 
     @cached_property
     def budget_bytes(self) -> int:
-        memory = self.hardware.memory
-        free = max(0, memory.available_bytes - safety_margin_bytes(memory))
         asked = self.request.budget_bytes
         if asked is None:
-            return free
+            return self.free_bytes
         if asked < 1:
             raise UsageError(
                 f"A memory budget of {asked} bytes can hold nothing.", "Give a size such as 2GB, or none."
             )
-        return min(asked, free)
+        return asked
+
+    @cached_property
+    def free_bytes(self) -> int:
+        """What this machine can really give."""
+        memory = self.hardware.memory
+        return max(0, memory.available_bytes - safety_margin_bytes(memory))
 
     @cached_property
     def unaccounted(self) -> tuple[str, ...]:
@@ -183,8 +190,15 @@ class _Solver:
             method=method,
             settings=settings,
             reason=reason or _reason(figures, headroom, self.budget_bytes),
-            notes=notes,
+            notes=(*notes, *self.budget_notes),
         )
+
+    @property
+    def budget_notes(self) -> tuple[str, ...]:
+        if self.budget_bytes <= self.free_bytes:
+            return ()
+        free = format_bytes(self.free_bytes)
+        return (f"Planned for a larger machine: this one can give {free} now.",)
 
     def grouped(self, terms: dict[str, int]) -> PlanBytes:
         """The terms in the plan's groups, and the two peaks.
@@ -267,9 +281,11 @@ def _context(facts: ModelFacts, request: Request) -> int:
     limit = facts.context_length
     if request.context is None:
         return min(limit, DEFAULT_CONTEXT)
-    hint = f"Choose a context between 1 and {limit:,} tokens."
-    if request.context < 1:
-        raise UsageError(f"A context of {request.context} tokens can hold nothing.", hint)
+    hint = f"Choose a context between {LEAST_CONTEXT} and {limit:,} tokens."
+    if request.context < LEAST_CONTEXT:
+        raise UsageError(
+            f"A context of {request.context} tokens cannot hold a prompt and one token of answer.", hint
+        )
     if request.context > limit:
         raise UsageError(
             f"A context of {request.context:,} tokens is longer than {facts.id} was trained for ({limit:,}).",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from shoestring.engines.base import Event, Finished, Sampling, Segment
-from shoestring.errors import EngineError, PromptTooLongError
+from shoestring.errors import EngineError, PromptTooLongError, UsageError, WorkerDiedError
 from shoestring.planning.base import EngineSettings
+from shoestring.runtime.framing import FrameError
 from shoestring.runtime.process import WorkerProcess
 from shoestring.runtime.protocol import (
     Cancel,
@@ -24,6 +30,7 @@ from shoestring.runtime.protocol import (
     Tokenize,
     Tokens,
     decode_reply,
+    decode_request,
     encode,
 )
 
@@ -34,10 +41,13 @@ class Worker:
     def __init__(self, process: WorkerProcess) -> None:
         self.process = process
         self.ready: Ready | None = None
-        self._routing = threading.Lock()
+        # No locks here: a garbage collector may finish a generation anywhere, also inside one of these methods.
+        # Single operations on dicts, counters and SimpleQueues are atomic.
         self._replies: dict[int, queue.SimpleQueue[Reply | None]] = {}
-        self._next_id = 0
+        self._ids = itertools.count(1)
         self._gone = False
+        self._cancels: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        threading.Thread(target=self._send_cancels, name="shoestring-cancel", daemon=True).start()
         process.attach(self._route)
 
     @property
@@ -57,7 +67,7 @@ class Worker:
             EngineError: the engine could not load it.
             WorkerDiedError: the worker died.
         """
-        paths = [str(file.absolute()) for file in files]
+        paths = [os.fsencode(file.absolute()) for file in files]
         reply = self._ask(lambda request_id: Load(request_id, paths, settings))
         if not isinstance(reply, Loaded):
             raise EngineError("The worker answered a load with something else.")
@@ -83,8 +93,8 @@ class Worker:
                 finished = isinstance(reply.event, Finished)
                 yield reply.event
         except (GeneratorExit, KeyboardInterrupt):  # Ctrl-C arrives here while waiting for the next event
-            if not finished and self.alive:
-                self._send(Cancel(request_id))
+            if not finished:
+                self._cancels.put(request_id)
             raise
         finally:
             self._close(request_id)
@@ -100,33 +110,34 @@ class Worker:
     def _route(self, body: bytes | None) -> None:
         """On the reading thread: hand an answer to whoever waits for it; None to all when the worker is gone."""
         if body is None:
-            with self._routing:
-                self._gone = True
-                waiting = list(self._replies.values())
-            for replies in waiting:
+            self._gone = True
+            for replies in list(self._replies.values()):
                 replies.put(None)
+            self._cancels.put(None)
             return
         reply = decode_reply(body)
         if isinstance(reply, Ready):
             self.ready = reply
             return
-        with self._routing:
-            waiting_for_it = self._replies.get(reply.id)
+        waiting_for_it = self._replies.get(reply.id)
         if waiting_for_it is not None:  # else: a cancelled request's last words
             waiting_for_it.put(reply)
 
     def _open(self) -> tuple[int, queue.SimpleQueue[Reply | None]]:
-        replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
-        with self._routing:
-            if self._gone:
-                replies.put(None)
-            self._next_id += 1
-            self._replies[self._next_id] = replies
-            return self._next_id, replies
+        request_id, replies = next(self._ids), queue.SimpleQueue[Reply | None]()
+        self._replies[request_id] = replies
+        if self._gone:  # looked at after the queue can be found: one of the two sees the other
+            replies.put(None)
+        return request_id, replies
 
     def _close(self, request_id: int) -> None:
-        with self._routing:
-            self._replies.pop(request_id, None)
+        self._replies.pop(request_id, None)
+
+    def _send_cancels(self) -> None:
+        """On a thread of its own, since writing takes locks that a finaliser must not wait for."""
+        while (request_id := self._cancels.get()) is not None:
+            with contextlib.suppress(WorkerDiedError):
+                self._send(Cancel(request_id))
 
     def _ask(self, make: Callable[[int], Request]) -> Reply:
         request_id, replies = self._open()
@@ -137,7 +148,15 @@ class Worker:
             self._close(request_id)
 
     def _send(self, request: Request) -> None:
-        self.process.write(encode(request))
+        body = encode(request)
+        try:
+            decode_request(body)  # what the worker could not read would end it, and every answer it is giving
+        except msgspec.ValidationError as error:
+            raise UsageError(f"The request is not valid: {error}.") from error
+        try:
+            self.process.write(body)
+        except FrameError as error:
+            raise UsageError(f"The text cannot be sent to the worker: {error}.", "Shorten it.") from error
 
     def _check(self, reply: Reply | None) -> Reply:
         if reply is None:

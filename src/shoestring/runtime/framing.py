@@ -14,7 +14,13 @@ class FrameError(Exception):
 
 
 def frame(body: bytes) -> bytes:
-    """The body as it goes down a pipe."""
+    """The body as it goes down a pipe.
+
+    Raises:
+        FrameError: it is longer than the other side would take.
+    """
+    if len(body) > MAX_FRAME_BYTES:
+        raise FrameError(f"a message of {len(body):,} bytes is too long to be sent")
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 

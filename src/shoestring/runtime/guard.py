@@ -98,6 +98,12 @@ class Guard(threading.Thread):
         """Stop watching. Idempotent; does not wait."""
         self._done.set()
 
+    def _available(self) -> int | None:
+        try:
+            return self._available_bytes()
+        except OSError:  # an unreadable figure must not end the watch on the other one
+            return None
+
     def _reason(self, resident_bytes: int) -> str | None:
         if self._limits is None:
             return None
@@ -106,8 +112,8 @@ class Guard(threading.Thread):
                 f"it held {format_bytes(resident_bytes)}, more than the "
                 f"{format_bytes(self._limits.budget_bytes)} that its plan and a tenth more allow"
             )
-        available = self._available_bytes()
-        if available < self._limits.floor_bytes:
+        available = self._available()
+        if available is not None and available < self._limits.floor_bytes:
             return (
                 f"only {format_bytes(available)} of memory were left on this machine, less than the "
                 f"{format_bytes(self._limits.floor_bytes)} it needs to keep working"

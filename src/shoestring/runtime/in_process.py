@@ -13,7 +13,7 @@ from shoestring.engines.registry import get_engine
 from shoestring.errors import EngineError
 from shoestring.planning.base import EngineSettings
 from shoestring.runtime.protocol import Loaded, Ready
-from shoestring.runtime.scratch import make_scratch, remove_scratch
+from shoestring.runtime.scratch import Scratch
 
 
 class InProcess:
@@ -27,13 +27,14 @@ class InProcess:
         self.engine = engine
         self._engine = get_engine(engine)
         self.ready: Ready | None = Ready(self._engine.version(), None)
-        self._scratch = make_scratch()
+        self._scratch = Scratch()
         self.model: LoadedModel | None = None
+        self._closed = False
 
     def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
         """Load a model here. Raises as the engine's `load`."""
         start = time.perf_counter()
-        self.model = self._engine.load(files, settings, self._scratch)
+        self.model = self._engine.load(files, settings, self._scratch.path)
         return Loaded(0, time.perf_counter() - start, None)
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
@@ -74,7 +75,9 @@ class InProcess:
         if self.model is not None:
             self.model.close()
             self.model = None
-        remove_scratch(self._scratch)
+        if not self._closed:
+            self._closed = True
+            self._scratch.remove()
 
     def _loaded(self) -> LoadedModel:
         if self.model is None:

@@ -20,9 +20,12 @@ import shoestring
 from shoestring.errors import WorkerDiedError
 from shoestring.paths import state_dir
 from shoestring.runtime.framing import FrameError, frame, read_frames
-from shoestring.runtime.scratch import make_scratch, remove_scratch
+from shoestring.runtime.scratch import Scratch
 
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|(^|_)PAT$|^PIP_", re.IGNORECASE
+)
+_SECRET_VALUE = re.compile(r"://[^/\s]*@")  # user:password in an address
 _LOGS_KEPT = 20
 _GRACE_S = 2.0
 
@@ -49,16 +52,18 @@ class WorkerProcess:
     def __init__(self, engine: str) -> None:
         self.engine = engine
         self.exit_code: int | None = None
-        self.log_path = _new_log()
-        self._scratch = make_scratch()
+        scratch = Scratch()
+        self._scratch = scratch.path
+        self.log_path = _new_log(self._scratch)
         self._process: subprocess.Popen[bytes] | None = None
         self._start_error: OSError | None = None
+        self._broken = False
         self._spawned = threading.Event()
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
         self._deliver: Deliver | None = None
         self._undelivered: list[bytes | None] = []
-        self._finalizer = weakref.finalize(self, remove_scratch, self._scratch)
+        self._finalizer = weakref.finalize(self, scratch.remove)
         self._reader = threading.Thread(target=self._run, name="shoestring-worker", daemon=True)
         self._reader.start()
 
@@ -117,10 +122,10 @@ class WorkerProcess:
         if process.stdin is not None:
             with self._writing:
                 process.stdin.close()
-        self._reader.join(_GRACE_S)
+        self._wait()
         if self._reader.is_alive():
             process.kill()
-            self._reader.join(_GRACE_S)
+            self._wait()
         self._finalizer()
 
     def log_tail(self, lines: int = 12) -> str:
@@ -133,13 +138,18 @@ class WorkerProcess:
 
     def died(self) -> WorkerDiedError:
         """The error that says how it ended; waits a moment for the system to tell."""
-        self._reader.join(_GRACE_S)
+        self._wait()
         tail = self.log_tail()
         hint = "The next call starts a new one."
         if tail:
             hint += f" What the engine last wrote is in {self.log_path}."
-        how = _how(self.exit_code)
+        how = "sent something else than answers and was ended" if self._broken else _how(self.exit_code)
         return WorkerDiedError(f"The worker process {how}.", hint, exit_code=self.exit_code, log_tail=tail)
+
+    def _wait(self) -> None:
+        """Wait a moment for the end. (A garbage collector may close on the reading thread itself.)"""
+        if threading.current_thread() is not self._reader:
+            self._reader.join(_GRACE_S)
 
     def _run(self) -> None:
         """The reader thread: start the process, pass its frames on, reap it."""
@@ -157,8 +167,13 @@ class WorkerProcess:
             for body in read_frames(lambda n: os.read(output.fileno(), n)):
                 self._pass_on(body)
         except (FrameError, ValueError):  # msgspec's decoding errors are ValueErrors
-            process.kill()  # whatever speaks there is not our worker any more
-        self.exit_code = process.wait()
+            self._broken = True  # whatever speaks there is not our worker any more
+            process.kill()
+        try:
+            self.exit_code = process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:  # it closed its pipe and lives on
+            process.kill()
+            self.exit_code = process.wait()
         output.close()
         self._pass_on(None)
 
@@ -206,7 +221,11 @@ def _how(exit_code: int | None) -> str:
 
 def _environment() -> dict[str, str]:
     """The parent's environment without its secrets, able to import what the parent imports."""
-    environment = {key: value for key, value in os.environ.items() if not _SECRET.search(key)}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not (_SECRET.search(key) or _SECRET_VALUE.search(value))
+    }
     package = str(Path(shoestring.__file__).parents[1])
     inherited = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join([inherited, package] if inherited else [package])
@@ -217,13 +236,16 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _new_log() -> Path:
-    """A log file of our own (0600); the oldest are removed."""
+def _new_log(scratch: Path) -> Path:
+    """A log file of our own (0600), the oldest removed; in `scratch` where the state folder cannot be written."""
     folder = state_dir() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    logs = sorted(folder.glob("worker-*.log"), key=lambda path: path.name)
-    for old in logs[: -_LOGS_KEPT + 1]:
-        old.unlink(missing_ok=True)
     path = folder / f"worker-{time.time_ns()}-{os.getpid()}.log"
-    path.touch(mode=0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.glob("worker-*.log"))[: -_LOGS_KEPT + 1]:
+            old.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+    except OSError:
+        path = scratch / "worker.log"
+        path.touch(mode=0o600)
     return path

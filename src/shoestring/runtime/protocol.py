@@ -14,10 +14,10 @@ from shoestring.planning.base import EngineSettings
 
 
 class Load(msgspec.Struct, tag=True):
-    """Load a model. `files` are absolute paths, already validated."""
+    """Load a model. `files` are absolute paths, already validated, as the file system spells them."""
 
     id: int
-    files: list[str]
+    files: list[bytes]
     settings: EngineSettings
 
 

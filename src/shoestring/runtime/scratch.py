@@ -2,45 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
+from shoestring.errors import WorkerError
+
 _SOCKET_PATH_LIMIT = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS; a file name follows
-_PREFIX = "shoestring-"
+_PREFIX = "shoestring-worker-"
+_OWNED = ".owned"
 
 
-def make_scratch() -> Path:
-    """A new private folder whose name carries this process's id."""
-    parent = Path(tempfile.gettempdir())
-    if len(os.fsencode(parent)) + 40 > _SOCKET_PATH_LIMIT:
-        parent = Path("/tmp")  # noqa: S108  (mkdtemp makes the folder itself private)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+class Scratch:
+    """One private folder.
+
+    Its owner holds a lock on a file in it for as long as it lives, which says "in use" across process ids,
+    their reuse and containers that share a temporary folder. A forked child never removes it.
+
+    Raises:
+        WorkerError: there is nowhere to make one.
+    """
+
+    def __init__(self) -> None:
+        parent = Path(tempfile.gettempdir())
+        if len(os.fsencode(parent)) + 40 > _SOCKET_PATH_LIMIT:
+            parent = Path("/tmp")  # noqa: S108  (mkdtemp makes the folder itself private)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = os.open(self.path / _OWNED, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise WorkerError(
+                f"A worker needs a private folder, and none can be made in {parent}: {error.strerror}.",
+                "Make room there, or let TMPDIR name a folder that can be written.",
+            ) from error
+        _lock(self._lock)
+        self._owner = os.getpid()
+
+    def remove(self) -> None:
+        """Remove it, and those whose owner was killed before it could. Call once."""
+        if os.getpid() != self._owner:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+        for other in self.path.parent.glob(f"{_PREFIX}*"):
+            _remove_if_abandoned(other)
 
 
-def remove_scratch(folder: Path) -> None:
-    """Remove a worker's folder, and those of this user whose owner was killed before it could."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
-    for other in folder.parent.glob(f"{_PREFIX}*-*"):
-        owner = other.name.split("-")[1]
-        if owner.isdecimal() and other.is_dir() and _is_ours(other) and not _is_alive(int(owner)):
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _is_ours(folder: Path) -> bool:
+def _lock(descriptor: int) -> bool:
+    """Take the lock; False when another process holds it. Where there is no flock(2), nothing is ever swept."""
     try:
-        return folder.lstat().st_uid == os.getuid()
-    except (OSError, AttributeError):  # gone meanwhile, or a system without user ids
+        import fcntl
+    except ImportError:
         return False
-
-
-def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return True
+        return False
     return True
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+        descriptor = os.open(folder / _OWNED, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            if not folder.is_symlink() and _lock(descriptor):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from shoestring.engines.base import Event, Finished, Sampling, Segment
-from shoestring.errors import EngineError, MemoryGuardError, PromptTooLongError, WorkerDiedError
+from shoestring.errors import (
+    EngineError,
+    InvalidModelFileError,
+    MemoryGuardError,
+    PromptTooLongError,
+    UsageError,
+    WorkerDiedError,
+)
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import Plan
@@ -25,6 +34,9 @@ from shoestring.runtime.process_memory import read_process_memory
 
 if TYPE_CHECKING:
     from shoestring.runtime.ledger import LoadRecord
+
+_LONGEST_TOKEN_BYTES = 256
+"""No vocabulary in use has longer tokens; the longest are runs of spaces (162 bytes in smollm2's)."""
 
 _FULL_MARGIN = 64
 """A context counts as full when at most so many tokens were left unused in one sequence."""
@@ -95,6 +107,8 @@ class Session:
         self._fresh = worker
         self._life: _Life | None = None
         self._lock = threading.RLock()
+        self._closing = False
+        self._validated = [_identity(file) for file in facts.files]
 
     def __enter__(self) -> Session:
         return self
@@ -115,8 +129,12 @@ class Session:
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of the segments, concatenated; special tokens only where a segment allows them.
 
-        Raises as `load`.
+        Raises:
+            PromptTooLongError: the text cannot fit the context, however well it is tokenised. Tokenising takes
+                some 100 bytes of memory for each byte of text, which a hopeless one must not take.
+            Else as `load`.
         """
+        self._check_length(segments)
         life = self._loaded()
         with self._explained(life):
             return life.backend.tokenize(segments)
@@ -131,6 +149,8 @@ class Session:
         """
         if len(prompt) >= self.plan.context:
             raise PromptTooLongError(len(prompt), self.plan.context)
+        if sampling.max_tokens is not None and sampling.max_tokens < 1:
+            raise UsageError(f"An answer of {sampling.max_tokens} tokens is none.", "Ask for 1 or more.")
         return self._generate(prompt, sampling)
 
     def memory(self) -> MemoryReport:
@@ -148,10 +168,12 @@ class Session:
 
         A load that is running on another thread is ended, too; it raises `WorkerDiedError` there.
         """
+        self._closing = True
         if not self._lock.acquire(blocking=False):
             if self._life is not None:
                 self._life.backend.kill()
             self._lock.acquire()
+        self._closing = False
         try:
             if self._fresh is not None:
                 self._fresh.close()
@@ -176,11 +198,28 @@ class Session:
                 return self._life
             if self._life is not None:
                 self._life.end("died")
+            self._check_unchanged()
             self._life = life = self._start()
             with self._explained(life):
+                if self._closing:
+                    life.backend.kill()
                 loaded = life.backend.load(self.facts.files, self.plan.settings)
             self.load_s = life.load_s = loaded.load_s
             return life
+
+    def _check_length(self, segments: Sequence[Segment]) -> None:
+        n_bytes = sum(len(segment.text.encode()) for segment in segments)
+        at_least = n_bytes // _LONGEST_TOKEN_BYTES
+        if at_least >= self.plan.context:
+            raise PromptTooLongError(at_least, self.plan.context)
+
+    def _check_unchanged(self) -> None:
+        """What is loaded must be what was validated: a file that was replaced since is refused."""
+        for file, before in zip(self.facts.files, self._validated, strict=True):
+            if _identity(file) != before:
+                raise InvalidModelFileError(
+                    f"{file} has changed since its header was checked.", "Load the model anew."
+                )
 
     def _start(self) -> _Life:
         if self._in_process:
@@ -226,6 +265,15 @@ class Session:
         )
 
 
+def _identity(file: Path) -> tuple[int, int, int, int] | None:
+    """What tells a file from one that has taken its place; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class _Life:
     """One worker's life with the session's model, from its start to its line in the ledger."""
 
@@ -237,6 +285,7 @@ class _Life:
         self._plan = session.plan
         self._facts = session.facts
         self._ended = False
+        self._owner = os.getpid()
         self._peak_bytes: int | None = None
         self._finalizer = weakref.finalize(session, backend.close)  # a dropped session unloads, too
 
@@ -254,8 +303,9 @@ class _Life:
         return max(filter(None, (self._peak_bytes, seen)), default=None)
 
     def end(self, outcome: str) -> None:
-        """End the worker and write the ledger. Idempotent."""
-        if self._ended:
+        """End the worker and write the ledger. Idempotent. In a forked child the life is its parent's to end."""
+        if self._ended or os.getpid() != self._owner:
+            self._ended = True
             return
         measured = self.peak_bytes()
         self._ended = True

@@ -103,7 +103,7 @@ class _Worker:
 
     def _load(self, request: Load) -> None:
         start = time.perf_counter()
-        files = [Path(file) for file in request.files]
+        files = [Path(os.fsdecode(file)) for file in request.files]
         self._model = self._engine.load(files, request.settings, self._scratch)
         self.send(Loaded(request.id, time.perf_counter() - start, _peak_bytes()))
 
