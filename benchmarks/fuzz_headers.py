@@ -25,7 +25,7 @@ from pathlib import Path
 from header_mutations import Mutant, Original, damage, edit, take_apart
 
 from shoestring.engines.base import Sampling
-from shoestring.errors import EngineError, InvalidModelFileError, WorkerDiedError
+from shoestring.errors import EngineError, InvalidModelFileError, PromptTooLongError, WorkerDiedError
 from shoestring.models.gguf.reader import read_header
 from shoestring.models.gguf_facts import facts_of
 from shoestring.planning.base import EngineSettings
@@ -105,7 +105,7 @@ def try_in_worker(file: Path) -> str:
             pass
     except WorkerDiedError:
         return "killed the worker"
-    except EngineError:
+    except (EngineError, PromptTooLongError):  # a mutant may claim a tiny context
         return "refused by llama.cpp"
     finally:
         watchdog.cancel()

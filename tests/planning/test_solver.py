@@ -93,7 +93,7 @@ class TestFitting:
         if largest is not None:
             assert asked(Request(largest, budget_bytes=budget)).fits
         if largest != FACTS.context_length:
-            assert not asked(Request((largest or 0) + 1, budget_bytes=budget)).fits
+            assert not asked(Request((largest or 1) + 1, budget_bytes=budget)).fits
 
     def test_the_largest_context_may_be_the_model_s_own_odd_one(self) -> None:
         assert plan(make_facts(context=1000), MACHINE, Request()).largest_context == 1000
@@ -145,8 +145,8 @@ class TestAbsurdRequests:
     @pytest.mark.parametrize(
         ("request_", "said"),
         [
-            (Request(context=0), "can hold nothing"),
-            (Request(context=-5), "can hold nothing"),
+            (Request(context=0), "cannot hold a prompt"),
+            (Request(context=-5), "cannot hold a prompt"),
             (Request(context=8193), "was trained for"),
             (Request(batch=0), "nothing to run"),
             (Request(batch=257), "at most 256"),
