@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,38 @@ def test_a_budget_can_be_written_as_text(smollm2_files: tuple[Path, ...]) -> Non
 def test_a_budget_that_is_no_size_is_a_usage_error(smollm2_files: tuple[Path, ...]) -> None:
     with pytest.raises(UsageError, match="not a size"):
         api.plan("smollm2", budget="plenty")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("context", "4k"), ("context", 512.0), ("batch", None), ("batch", True), ("budget", 2e9)],
+)
+def test_a_request_of_the_wrong_type_is_refused_by_name_before_anything_is_read(
+    name: str, value: object
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} is {value!r}"):
+        api.plan("no-such-model", **{name: value})  # type: ignore[arg-type]
+
+
+def test_loading_checks_the_types_of_a_request_too() -> None:
+    with pytest.raises(UsageError, match="context is '4k'"):
+        api.load("no-such-model", context="4k")  # type: ignore[arg-type]
+
+
+def test_a_model_can_be_given_as_a_path_object(smollm2_files: tuple[Path, ...]) -> None:
+    (file,) = smollm2_files
+    assert api.inspect(file).id == str(file)
+    assert api.plan(file, context=512).plans[0].context == 512
+    assert api.pull(file).files == (file,)
+    with api.open_model(file, Request(context=512)) as model:
+        assert model.facts.files == (file,)
+
+
+@pytest.mark.parametrize("verb", [api.load, api.inspect, api.plan, api.pull])
+@pytest.mark.parametrize("nothing", [None, 3])
+def test_what_names_no_model_is_a_usage_error(verb: Callable[[object], object], nothing: object) -> None:
+    with pytest.raises(UsageError, match="named by text or a path"):
+        verb(nothing)
 
 
 def test_a_difference_is_told_in_words(smollm2_files: tuple[Path, ...]) -> None:

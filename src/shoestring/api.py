@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from shoestring.models.facts import ModelFacts
     from shoestring.models.inspect import InspectReport
     from shoestring.models.progress import Progress
-    from shoestring.models.reference import Resolved
+    from shoestring.models.reference import Reference, Resolved
     from shoestring.runtime.process import WorkerProcess
 
 # Imports stand inside the functions: `doctor` needs no planner, and while `load` reads headers a worker already starts.
 
 
-def read_model(model: str, *, progress: Progress | None = None, offline: bool = False) -> ModelFacts:
+def read_model(model: Reference, *, progress: Progress | None = None, offline: bool = False) -> ModelFacts:
     """What a model is, from its headers; a starter that is not here yet is fetched first.
 
     Args:
-        model: a starter's name or the path of a `.gguf` file.
+        model: a starter's name, or the path of a `.gguf` file as text or as a path object.
         progress: told of bytes while a starter is fetched.
         offline: never use the network.
 
     Raises:
+        UsageError: `model` names nothing, or is neither text nor a path.
         ModelNotFoundError, InvalidModelFileError, AccessError, FetchError, DiskFullError: as `models.resolve`.
     """
     from shoestring.models.gguf_facts import read_facts
@@ -40,7 +41,7 @@ def read_model(model: str, *, progress: Progress | None = None, offline: bool = 
 
 
 def inspect(
-    model: str, *, tensors: bool = False, progress: Progress | None = None, offline: bool = False
+    model: Reference, *, tensors: bool = False, progress: Progress | None = None, offline: bool = False
 ) -> InspectReport:
     """What a model is: parameters, bytes, context, licence, chat or base; with every tensor if `tensors`.
 
@@ -52,7 +53,7 @@ def inspect(
 
 
 def plan(
-    model: str,
+    model: Reference,
     *,
     context: int | None = None,
     batch: int = 1,
@@ -73,13 +74,14 @@ def plan(
         UsageError: the request can never work.
         Else as `read_model`.
     """
+    request = _request(context, batch, budget)
     facts = read_model(model, progress=progress, offline=offline)
     from shoestring.planning import solver
 
-    return solver.plan(facts, _probe(), Request(context, batch, _bytes(budget)), exact=exact)
+    return solver.plan(facts, _probe(), request, exact=exact)
 
 
-def pull(model: str, *, progress: Progress | None = None) -> Resolved:
+def pull(model: Reference, *, progress: Progress | None = None) -> Resolved:
     """Fetch a model, or check the one that is here. Raises as `read_model`."""
     from shoestring.models import cache
 
@@ -87,7 +89,7 @@ def pull(model: str, *, progress: Progress | None = None) -> Resolved:
 
 
 def load(
-    model: str,
+    model: Reference,
     *,
     context: int | None = None,
     batch: int = 1,
@@ -99,9 +101,15 @@ def load(
     """Plan a model and load it in a guarded process of its own, ready to chat.
 
     Args:
+        model: a starter's name, or the path of a `.gguf` file as text or as a path object.
+        context: tokens one conversation may hold, prompt and answer together, fixed while the model is loaded
+            (more costs more memory); None: the smaller of the model's own and 4096.
+        batch: conversations that can be answered at the same time; each has a whole `context` of its own, so
+            the cache grows with it.
         in_process: run the engine in this process instead: no isolation, no guard, no measured peak.
         guard: False lets it grow past its plan, at the machine's risk.
-        Else as `plan`.
+        progress: told of bytes while a starter is fetched.
+        offline: never use the network.
 
     Raises:
         DoesNotFitError: it does not fit the memory that is free; `alternative` is the nearest plan that does.
@@ -110,7 +118,7 @@ def load(
     """
     loaded = open_model(
         model,
-        Request(context, batch),
+        _request(context, batch),
         in_process=in_process,
         guard=guard,
         progress=progress,
@@ -121,7 +129,7 @@ def load(
 
 
 def open_model(
-    model: str,
+    model: Reference,
     request: Request,
     *,
     worker: WorkerProcess | None = None,
@@ -167,8 +175,23 @@ def _probe() -> Hardware:
     return probe()
 
 
+def _request(context: int | None, batch: int, budget: int | str | None = None) -> Request:
+    """The request, once its types are right; whether its values can work is the planner's to say."""
+    if context is not None and not _is_whole(context):
+        raise UsageError(f"context is {context!r}, but it must be a whole number of tokens.")
+    if not _is_whole(batch):
+        raise UsageError(f"batch is {batch!r}, but it must be a whole number of sequences.")
+    return Request(context, batch, _bytes(budget))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _bytes(budget: int | str | None) -> int | None:
     if not isinstance(budget, str):
+        if budget is not None and not _is_whole(budget):
+            raise UsageError(f"budget is {budget!r}, but it must be whole bytes, or text such as '2GB'.")
         return budget
     from shoestring.units import parse_bytes
 

@@ -86,6 +86,25 @@ def test_a_starters_name_means_the_starter_even_beside_a_file_of_that_name():
     assert resolve("./smollm2", offline=True).files == (Path("smollm2").absolute(),)
 
 
+def test_a_starters_capitals_do_not_matter_unless_a_file_is_called_so():
+    assert "offline" in refusal("SmolLM2", offline=True).message
+    gguf("SmolLM2")
+    assert resolve("SmolLM2").files == (Path("SmolLM2").absolute(),)
+
+
+def test_a_path_object_means_a_file_even_where_a_starter_has_its_name(tmp_path):
+    with pytest.raises(ModelNotFoundError, match="no file smollm2"):
+        resolve(Path("smollm2"))
+    path = gguf(tmp_path / "smollm2")
+    assert resolve(path) == Resolved(str(path), (path,), None, "a local file")
+
+
+@pytest.mark.parametrize("nothing", [None, 3, b"model.gguf", ["smollm2"]])
+def test_what_is_neither_text_nor_a_path_is_a_usage_error(nothing):
+    with pytest.raises(UsageError, match=type(nothing).__name__):
+        resolve(nothing)
+
+
 def test_a_cached_starter_resolves_at_once_and_imports_nothing_heavy():
     starter = STARTERS["smollm2"]
     folder = folder_of(starter)
@@ -102,7 +121,7 @@ def test_a_cached_starter_resolves_at_once_and_imports_nothing_heavy():
     assert answer.splitlines() == [f"smollm2 Apache-2.0 {folder / starter.file}", "set()"]
 
 
-@pytest.mark.parametrize("name", ["smolm2", "SmolLM2", "smollm"])
+@pytest.mark.parametrize("name", ["smolm2", "SmolM2", "smollm"])
 def test_an_unknown_name_gets_the_nearest_starter(name):
     error = refusal(name)
     assert isinstance(error, ModelNotFoundError)
@@ -176,6 +195,29 @@ def test_a_pipe_is_refused_without_waiting_for_it():
 def test_a_file_that_may_not_be_read_is_an_access_error():
     gguf("locked.gguf").chmod(0)
     assert isinstance(refusal("locked.gguf"), AccessError)
+
+
+@pytest.fixture
+def nobody_special():
+    """A user who may not do everything, even where root runs the tests."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("folders have no permissions here")
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+@pytest.mark.parametrize("reference", ["locked/model.gguf", "link.gguf"])
+def test_a_folder_that_may_not_be_searched_is_an_access_error(reference, request):
+    gguf("locked/model.gguf")
+    Path("link.gguf").symlink_to("locked/model.gguf")
+    Path("locked").chmod(0)
+    request.getfixturevalue("nobody_special")
+    error = refusal(reference)
+    assert isinstance(error, AccessError)
+    assert reference in error.message
 
 
 def test_no_message_names_a_command_line_flag():

@@ -10,7 +10,7 @@ from typing import Any
 
 from shoestring.errors import CorruptDownloadError, ModelError, ModelNotFoundError
 from shoestring.models.progress import FetchProgress, Progress
-from shoestring.models.reference import Resolved, resolve
+from shoestring.models.reference import Reference, Resolved, resolve, starter_named
 from shoestring.models.starters import MANIFEST, STARTERS, Starter, folder_of, installed
 
 _CHUNK_BYTES = 1 << 20
@@ -49,7 +49,7 @@ def list_models(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedModel
 
 
 def pull(
-    reference: str, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
+    reference: Reference, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
 ) -> Resolved:
     """Make sure that a model is here and whole.
 
@@ -58,12 +58,12 @@ def pull(
     Raises:
         As `reference.resolve`.
     """
-    starter = starters.get(reference)
+    starter = starter_named(reference, starters) if isinstance(reference, str) else None
     if starter and installed(starter):
         try:
-            verify(reference, progress, starters=starters)
+            verify(starter.name, progress, starters=starters)
         except CorruptDownloadError:
-            remove(reference, starters=starters)
+            remove(starter.name, starters=starters)
     return resolve(reference, progress=progress, starters=starters)
 
 
@@ -168,7 +168,7 @@ def _fetched(manifest: Path) -> str | None:
 
 
 def _starter(name: str, starters: Mapping[str, Starter]) -> Starter:
-    if starter := starters.get(name):
+    if starter := starter_named(name, starters):
         return starter
     raise ModelNotFoundError(
         f"{name!r} is not a model of the cache.", f"The cache keeps starters: {', '.join(starters)}."

@@ -40,8 +40,12 @@ class Resolved:
     system: str | None = None
 
 
+Reference = str | os.PathLike[str]
+"""What a user calls a model; a path object always means a file."""
+
+
 def resolve(
-    reference: str,
+    reference: Reference,
     *,
     progress: Progress | None = None,
     offline: bool = False,
@@ -49,31 +53,76 @@ def resolve(
 ) -> Resolved:
     """Find a model, fetching a starter on first use. A cached one costs no import and no network.
 
-    A starter's name means the starter, even where a file has the same name (write `./smollm2` for it).
+    A starter's name means the starter, even where a file has the same name (write `./smollm2` for it, or
+    give a path object). Spelt with other capitals (`SmolLM2`) it still does, unless a file is called so.
     The content of a `.gguf` file is not looked at here; reading its header does that.
 
     Args:
-        reference: a starter's name or a path (`~` allowed).
+        reference: a starter's name or a path (`~` allowed), as text or as a path object.
         progress: told of bytes while a starter is fetched.
         offline: never use the network.
         starters: those to choose from, by name.
 
     Raises:
-        UsageError: the reference is empty.
+        UsageError: the reference is empty, or neither text nor a path.
         ModelNotFoundError: no such starter or file, a part of a split model is missing, or (offline)
             the starter is not here yet.
         InvalidModelFileError: the file is not GGUF.
-        AccessError: the file cannot be read.
+        AccessError: the file cannot be read, or its folder not be searched.
         FetchError, DiskFullError: as `fetch.fetch`.
     """
-    if not reference.strip():
+    name = _text(reference, starters)
+    if not name.strip():
         raise UsageError("No model is named.", _offer(starters))
-    if starter := starters.get(reference):
+    is_path = not isinstance(reference, str)
+    if not is_path and name in starters:
+        return _resolve_starter(starters[name], progress, offline)
+    path = os.path.expanduser(name)  # noqa: PTH111 (pathlib raises where there is no such user)
+    try:
+        if _is_there(path):
+            return Resolved(name, _files_at(Path(path)), None, "a local file")
+    except PermissionError as error:
+        raise AccessError(
+            f"{path} may not be reached by this user.", "Change the permissions of its folder, or copy it."
+        ) from error
+    if not is_path and (starter := starter_named(name, starters)):
         return _resolve_starter(starter, progress, offline)
-    path = os.path.expanduser(reference)  # noqa: PTH111 (pathlib raises where there is no such user)
-    if os.path.lexists(path):
-        return Resolved(reference, _files_at(Path(path)), None, "a local file")
-    raise _not_found(reference, starters)
+    raise _not_found(name, starters, is_path=is_path)
+
+
+def starter_named(name: str, starters: Mapping[str, Starter] = STARTERS) -> Starter | None:
+    """The starter of this name, whatever its capitals; None where there is none, or more than one."""
+    if name in starters:
+        return starters[name]
+    alike = [starter for known, starter in starters.items() if known.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _text(reference: object, starters: Mapping[str, Starter]) -> str:
+    try:
+        text = os.fspath(reference)  # type: ignore[call-overload]
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise UsageError(
+            f"A model is named by text or a path, not by a {type(reference).__name__}.", _offer(starters)
+        )
+    return text
+
+
+def _is_there(path: str) -> bool:
+    """Whether something has this path, be it a link to nothing.
+
+    Raises:
+        PermissionError: a folder on the way may not be searched.
+    """
+    try:
+        os.lstat(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # ValueError: a NUL character
+        return False
+    return True
 
 
 def _resolve_starter(starter: Starter, progress: Progress | None, offline: bool) -> Resolved:
@@ -126,8 +175,10 @@ def _parts(path: Path, split: re.Match[str]) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _not_found(reference: str, starters: Mapping[str, Starter]) -> ModelNotFoundError:
+def _not_found(reference: str, starters: Mapping[str, Starter], *, is_path: bool) -> ModelNotFoundError:
     shown = reference if len(reference) <= 200 else f"{reference[:200]}…"
+    if is_path:
+        return ModelNotFoundError(f"There is no file {shown}.", _HINT_PATH)
     if "://" in reference:
         return ModelNotFoundError(f"{shown}: addresses are not supported by this version yet.", _HINT_LOCAL)
     if not reference.lower().endswith(".gguf"):
