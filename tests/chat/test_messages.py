@@ -44,6 +44,18 @@ def test_a_message_is_text() -> None:
         conversation([{"role": "user", "content": 3}])  # type: ignore[dict-item]
 
 
+@pytest.mark.parametrize("said", [None, 3, b"Hi", {"role": "user", "content": "Hi"}, Message("user", "Hi")])
+def test_what_is_neither_text_nor_turns_is_refused_by_its_type(said: object) -> None:
+    with pytest.raises(UsageError, match=type(said).__name__):
+        conversation(said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("turn", [None, 3, ["Hi"]])
+def test_what_is_no_turn_is_refused_by_its_type(turn: object) -> None:
+    with pytest.raises(UsageError, match=type(turn).__name__):
+        conversation([turn])  # type: ignore[list-item]
+
+
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(UsageError, match="Unicode"):
         conversation("\udce4")

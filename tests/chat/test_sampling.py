@@ -41,12 +41,12 @@ def test_one_stop_string_may_stand_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("temperature", value) for value in (-0.1, math.nan, math.inf, "hot", True)],
+        *[("temperature", value) for value in (-0.1, math.nan, math.inf, "hot", True, 10**400)],
         *[("top_p", value) for value in (0, 1.1, -1, math.nan)],
-        *[("top_k", value) for value in (-1, 0.5, 2**31)],
+        *[("top_k", value) for value in (-1, 0.5, 2**31, 10**30)],
         *[("min_p", value) for value in (-0.1, 1, math.nan)],
         *[("repeat_penalty", value) for value in (0, -1, math.inf)],
-        *[("max_tokens", value) for value in (0, -5, 1.5)],
+        *[("max_tokens", value) for value in (0, -5, 1.5, 2**31, 10**20)],
         *[("seed", value) for value in (-1, 2**32, 0.5)],
         *[("stop", value) for value in ("", ["a", ""], [1])],
         ("ignore_eos", "yes"),

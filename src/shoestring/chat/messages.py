@@ -39,6 +39,8 @@ class Message:
 
 Said = str | Message | Mapping[str, str]
 
+_HINT_TURN = "Give each turn as a Message, or as a mapping with a role and a content."
+
 
 def conversation(
     said: str | Sequence[Said], *, system: str | None = None, fallback: str | None = None
@@ -53,8 +55,7 @@ def conversation(
     Raises:
         UsageError: nothing is said, a turn is malformed, or there are two system messages.
     """
-    turns = [said] if isinstance(said, str) else list(said)
-    messages = [_message(turn) for turn in turns]
+    messages = [_message(turn) for turn in _turns(said)]
     instructed = any(message.role == "system" for message in messages)
     if system is not None and instructed:
         raise UsageError("There are two system messages: one in the conversation and one beside it.")
@@ -66,11 +67,24 @@ def conversation(
     return tuple(messages)
 
 
-def _message(turn: Said) -> Message:
+def _turns(said: object) -> Sequence[Said]:
+    if isinstance(said, str):
+        return [said]
+    if isinstance(said, Sequence) and not isinstance(said, (bytes, bytearray, memoryview)):
+        return said
+    raise UsageError(
+        f"What is said is a {type(said).__name__}, not text and not a list of turns.",
+        "Give a question as text, or the turns in order.",
+    )
+
+
+def _message(turn: object) -> Message:
     if isinstance(turn, Message):
         return turn
     if isinstance(turn, str):
         return Message("user", turn)
+    if not isinstance(turn, Mapping):
+        raise UsageError(f"A turn is a {type(turn).__name__}, not a message.", _HINT_TURN)
     if set(turn) != {"role", "content"}:
-        raise UsageError("A message needs exactly a role and a content.", f"This one is {turn!r}.")
+        raise UsageError(f"A message needs exactly a role and a content; this one is {turn!r}.", _HINT_TURN)
     return Message(cast(Role, turn["role"]), turn["content"])

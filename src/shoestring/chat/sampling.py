@@ -94,7 +94,13 @@ def check(sampling: Sampling) -> Sampling:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """A finite number that a float can hold (an int may be too long for one)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _whole(value: object) -> bool:
@@ -102,10 +108,13 @@ def _whole(value: object) -> bool:
 
 
 _RULES: dict[str, tuple[Callable[..., bool], str]] = {
-    "max_tokens": (lambda n: n is None or (_whole(n) and n >= 1), "a whole number of at least 1"),
+    "max_tokens": (
+        lambda n: n is None or (_whole(n) and 1 <= n < 2**31),
+        "a whole number from 1 to 2147483647",
+    ),
     "temperature": (lambda t: _number(t) and t >= 0, "a number of at least 0 (0 is greedy)"),
     "top_p": (lambda p: _number(p) and 0 < p <= 1, "above 0 and at most 1 (1 is off)"),
-    "top_k": (lambda k: _whole(k) and 0 <= k < 2**31, "a whole number of at least 0 (0 is off)"),
+    "top_k": (lambda k: _whole(k) and 0 <= k < 2**31, "a whole number from 0 (off) to 2147483647"),
     "min_p": (lambda p: _number(p) and 0 <= p < 1, "at least 0 (off) and below 1"),
     "repeat_penalty": (lambda r: _number(r) and r > 0, "a number above 0 (1 is off)"),
     "seed": (lambda n: n is None or (_whole(n) and 0 <= n < 2**32), "a whole number from 0 to 4294967295"),
