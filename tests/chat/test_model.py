@@ -104,7 +104,14 @@ def test_sampling_starts_from_the_models_own_settings(fake: MakeModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda m: m.chat(" "), lambda m: m.complete(""), lambda m: m.chat("Hi", top_p=2)]
+    "ask",
+    [
+        lambda m: m.chat(" "),
+        lambda m: m.complete(""),
+        lambda m: m.chat("Hi", top_p=2),
+        lambda m: m.chat(None),
+        lambda m: m.complete(3),
+    ],
 )
 def test_what_can_never_work_is_said_before_loading(fake: MakeModel, ask: Callable[[Model], object]) -> None:
     model = fake()
@@ -155,9 +162,33 @@ def test_after_its_worker_died_a_model_answers_again(fake: MakeModel) -> None:
     assert model.chat("Hi", max_tokens=2).text == "wo"
 
 
-def test_an_error_of_a_load_in_the_background_reaches_the_first_call(fake: MakeModel) -> None:
+@pytest.mark.parametrize("failure", [EngineError("no"), MemoryError("no room"), SystemExit(3)])
+def test_whatever_ends_a_load_in_the_background_is_raised_by_the_first_call(
+    fake: MakeModel, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
     model = fake()
-    model.facts.files[0].write_text("no script")
+
+    def fail() -> None:
+        raise failure
+
+    monkeypatch.setattr(model.session, "load", fail)
     model.start_loading()
-    with pytest.raises(EngineError, match="script"):
-        model.chat("Hi")
+    with pytest.raises(type(failure)) as caught:
+        model.load()
+    assert caught.value is failure
+
+
+def test_after_a_load_in_the_background_failed_the_next_call_loads_again(
+    fake: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fake()
+
+    def fail() -> None:
+        raise EngineError("No.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model.session, "load", fail)
+        model.start_loading()
+        with pytest.raises(EngineError):
+            model.load()
+    assert model.chat("Hi").text == "Paris."

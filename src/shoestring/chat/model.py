@@ -10,7 +10,7 @@ from shoestring.chat import sampling as sampling_rules
 from shoestring.chat.answer import Answer, Stream
 from shoestring.chat.messages import Message, Said, conversation
 from shoestring.engines.base import Event, Sampling, Segment
-from shoestring.errors import ShoestringError, UsageError
+from shoestring.errors import UsageError
 from shoestring.models.facts import Kind, ModelFacts
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import Session
@@ -97,6 +97,9 @@ class Model:
     ) -> Answer | Stream:
         """Answer a question or continue a conversation, in the model's own chat format.
 
+        A stream that is open and unfinished holds the model's slot (there are as many as the `batch` it was
+        loaded with): a further call waits until a stream is read to its end or closed.
+
         A base model has none: it continues the messages' text, one under the other, and the answer's `notes`
         say so.
 
@@ -131,6 +134,8 @@ class Model:
         self, text: str, *, stream: bool = False, **sampling: Unpack[sampling_rules.SamplingOptions]
     ) -> Answer | Stream:
         """Continue a text as it stands, without any chat format. Arguments and errors as `chat`."""
+        if not isinstance(text, str):
+            raise UsageError(f"The prompt is a {type(text).__name__}, not text.")
         if not text:
             raise UsageError("The prompt is empty.", "Give the model a text to continue.")
         return self._answer([Segment(text)], sampling, stream)
@@ -196,8 +201,10 @@ class Model:
 
     def _loaded(self) -> Session:
         if self._loading is not None:
-            loading, self._loading = self._loading, None
-            loading.wait()
+            loading = self._loading
+            loading.join()  # an interrupt here leaves it to the next call
+            self._loading = None
+            loading.check()
         else:
             self.session.load()
         return self.session
@@ -212,18 +219,21 @@ class _Loading:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._error: ShoestringError | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="shoestring-load", daemon=True)
         self._thread.start()
 
-    def wait(self) -> None:
-        """Until it is loaded; raises what the load raised."""
+    def join(self) -> None:
+        """Wait until it has ended, well or not."""
         self._thread.join()
+
+    def check(self) -> None:
+        """Raise what the load raised."""
         if self._error is not None:
             raise self._error
 
     def _run(self) -> None:
         try:
             self._session.load()
-        except ShoestringError as error:
+        except BaseException as error:  # noqa: BLE001  (not lost: the caller raises it)
             self._error = error
