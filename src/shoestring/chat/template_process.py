@@ -7,9 +7,12 @@ start of Python (about 0.1 s), so only templates that cannot be counted in the p
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -30,6 +33,12 @@ _SECONDS = 5
 _MEMORY_BYTES = 512 * MiB  # address space
 _OUTPUT_BYTES = 64 * MiB
 
+# What Python needs to start and to find installed packages, and the time zone for `strftime_now`.
+_KEPT = frozenset(
+    """PATH HOME USERPROFILE APPDATA SYSTEMROOT TMPDIR TMP TEMP TZ VIRTUAL_ENV PYTHONHOME
+    LD_LIBRARY_PATH DYLD_LIBRARY_PATH""".split()  # noqa: SIM905
+)
+
 
 def render_apart(template: str, variables: Sequence[Variables]) -> list[str]:
     """Render once for each set of variables.
@@ -40,7 +49,17 @@ def render_apart(template: str, variables: Sequence[Variables]) -> list[str]:
     job = json.dumps({"template": template, "variables": list(variables)}).encode()
     command = [sys.executable, "-m", "shoestring.chat.template_process"]
     try:
-        done = subprocess.run(command, input=job, capture_output=True, timeout=_SECONDS, check=False)
+        # `-m` puts the working directory on the import path: it must be one where nothing of anyone's lies.
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                command,
+                input=job,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+                cwd=folder,
+                env=_environment(),
+            )
     except subprocess.TimeoutExpired:
         raise _too_costly() from None
     if done.returncode != 0:
@@ -51,6 +70,14 @@ def render_apart(template: str, variables: Sequence[Variables]) -> list[str]:
     if "failed" in result:
         raise faulty(ValueError(result["failed"]))
     return list(result["texts"])
+
+
+def _environment() -> dict[str, str]:
+    """The little of this process's environment that the other needs: no secrets, no relative import paths."""
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [path for path in inherited if os.path.isabs(path)] + [str(Path(__file__).parents[2])]
+    kept = {key: value for key, value in os.environ.items() if key in _KEPT}
+    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _too_costly() -> TemplateError:
