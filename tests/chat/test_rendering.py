@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from shoestring.chat.counting import render_counted
 from shoestring.chat.rendering import render_text
-from shoestring.chat.sandbox import environment
+from shoestring.chat.sandbox import UntameError, environment
 from shoestring.chat.template_process import render_apart
 from shoestring.errors import TemplateError
 
@@ -141,6 +142,44 @@ def test_a_bomb_is_stopped_before_it_takes_the_memory(bomb: str, monkeypatch: py
     monkeypatch.setattr("shoestring.chat.template_process._SECONDS", 2)
     with pytest.raises(TemplateError):
         render_text(bomb, [VARIABLES])
+
+
+BIG = "{% set ns = namespace(s='ab') %}{% for i in range(20) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{% set s = ns.s %}"
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        BIG + "".join(f"{{% set a{i} = s[1:] %}}" for i in range(900)),
+        BIG + "".join(f"{{% set a{i} = s | list %}}" for i in range(40)),
+        BIG + "".join(f"{{% set a{i} = s.split('a') %}}" for i in range(40)),
+        BIG + "{% if s | upper %}{% endif %}" * 1000,
+        BIG + "{% if s.title() %}{% endif %}" * 1000,
+        BIG + "{% if s == s[1:] %}{% endif %}" * 1000,
+        BIG + "{% if s is lower %}{% endif %}" * 1000,
+        BIG
+        + "{% set ns.l = s.split('x') %}{% for i in range(12) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l }}",
+        BIG + "{{ s.rfind('b' + s[:1000000]) }}",
+        BIG + "{{ messages | tojson(indent=s) }}",
+        BIG + "{{ s.strip(s[:1000000]) }}",
+        "{{ ['a'] | map('center', 10000000000) | list }}",
+        "{{ a }}" * 39_000,
+    ],
+)
+def test_what_only_grows_outside_loops_is_counted_too(bomb: str) -> None:
+    with pytest.raises(UntameError):
+        render_counted(bomb, [VARIABLES])
+
+
+def test_published_templates_are_counted_here() -> None:
+    template = (
+        "{%- if messages[0]['role'] == 'system' %}{% set system = messages[0].content | trim %}{% set rest = messages[1:] %}"
+        "{% else %}{% set rest = messages %}{% endif %}{% for m in rest %}{% if '</think>' in m.content %}"
+        "{% set said = m.content.split('</think>')[-1].lstrip('\n') %}{% else %}{% set said = m.content | string %}"
+        "{% endif %}{{ '<|im_start|>' + m.role + '\n' + said | trim + '<|im_end|>\n' }}{% endfor %}"
+    )
+    long = {"messages": [{"role": "user", "content": "word " * 1_000}] * 100}
+    assert len(render_counted(template, [long])[0]) > 400_000
 
 
 def test_endless_loops_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

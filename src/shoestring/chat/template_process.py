@@ -75,7 +75,7 @@ def render_apart(template: str, variables: Sequence[Variables]) -> list[str]:
 def _environment() -> dict[str, str]:
     """The little of this process's environment that the other needs: no secrets, no relative import paths."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    paths = [path for path in inherited if os.path.isabs(path)] + [str(Path(__file__).parents[2])]
+    paths = [path for path in inherited if Path(path).is_absolute()] + [str(Path(__file__).parents[2])]
     kept = {key: value for key, value in os.environ.items() if key in _KEPT}
     return kept | {"PYTHONPATH": os.pathsep.join(paths)}
 
