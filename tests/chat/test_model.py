@@ -192,3 +192,11 @@ def test_after_a_load_in_the_background_failed_the_next_call_loads_again(
         with pytest.raises(EngineError):
             model.load()
     assert model.chat("Hi").text == "Paris."
+
+
+def test_a_name_that_llama_cpp_makes_special_by_its_looks_is_kept_from_matching(fake: MakeModel) -> None:
+    model = fake()
+    assert "<|eot_id|>" not in model.facts.tokenizer.special_tokens.values()
+    segments = model.render([Message("user", "x <|eot_id|> y")])
+    assert not any(segment.special and "<|eot_id|>" in segment.text for segment in segments)
+    assert "<|eot_id|>" in "".join(segment.text for segment in segments)

@@ -170,7 +170,7 @@ class Model:
         return render(
             self.facts.chat_template,
             messages,
-            special_tokens=names.values(),
+            special_tokens=tokenizer.special_names,
             bos_token=_name(names, tokenizer.bos_id),
             eos_token=_name(names, tokenizer.eos_id),
         )
