@@ -76,6 +76,7 @@ def test_a_prompt_longer_than_the_context_says_by_how_much(
         ("--min-p", "1", "min_p is 1.0"),
         ("--repeat-penalty", "0", "repeat_penalty is 0.0"),
         ("--max-tokens", "0", "max_tokens is 0"),
+        ("--max-tokens", "99999999999999999999", "must be a whole number from 1 to 2147483647"),
         ("--seed", "-1", "seed is -1"),
         ("--stop", "", "stop is ('',)"),
         ("--max-tokens", "many", "'many' is not a valid integer"),
@@ -97,6 +98,26 @@ def test_an_unknown_option_names_the_help(shoestring: Command) -> None:
     result = shoestring("run", "smollm2", "Hi", "--temprature", "0")
     _refused(result, 2, "--temprature")
     assert "shoestring run --help" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "meant"),
+    [
+        (["run", "smollm2", "Hi", "--temp", "0"], "--temperature"),
+        (["run", "smollm2", "Hi", "--temprature", "0"], "--temperature"),
+        (["rum", "smollm2", "Hi"], "run"),
+        (["models", "lst"], "list"),
+    ],
+)
+def test_what_is_mistyped_gets_what_was_meant(shoestring: Command, mistyped: list[str], meant: str) -> None:
+    _refused(shoestring(*mistyped), 2, "Did you mean")
+    assert meant in shoestring(*mistyped).stderr.split("Did you mean")[1]
+
+
+def test_a_command_that_is_like_none_gets_no_guess(shoestring: Command) -> None:
+    result = shoestring("xyzzy")
+    _refused(result, 2, "no command 'xyzzy'")
+    assert "Did you mean" not in result.stderr
 
 
 def test_a_size_that_is_none(shoestring: Command, smollm2_files: tuple[Path, ...]) -> None:

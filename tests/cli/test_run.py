@@ -97,6 +97,11 @@ class _Terminal:
     def interrupt(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def interrupt_prompt(self) -> None:
+        """Python's readline sees a signal only while it waits for a key, not just after it has shown one."""
+        time.sleep(0.3)
+        self.interrupt()
+
     def close(self) -> int:
         """The exit status."""
         status = self.process.wait(timeout=30)
@@ -127,6 +132,7 @@ def test_after_ctrl_c_the_next_turn_does_not_wait_for_the_stopped_answer() -> No
     chat.see("stopped")
     chat.type("What is the capital of France?\n")
     chat.see("tok/s", within_s=20)
+    chat.see(">>>")  # before it, the terminal would take Ctrl-D for itself
     chat.type("\x04")
     assert chat.close() == 0
 
@@ -136,3 +142,50 @@ def test_ctrl_d_ends_a_chat() -> None:
     chat.see(">>>")
     chat.type("\x04")
     assert chat.close() == 0
+
+
+def test_ctrl_c_at_the_prompt_clears_the_line_and_a_second_in_a_row_ends_the_chat() -> None:
+    chat = _Terminal("--context", "512")
+    chat.see(">>>")
+    for _ in range(2):
+        chat.type("half a thought")
+        chat.see("thought")
+        chat.interrupt_prompt()
+        chat.see("Ctrl-C again or Ctrl-D ends")
+        chat.see(">>>")
+        chat.type("/help\n")
+        chat.see(">>>")
+    chat.interrupt_prompt()
+    chat.see("Ctrl-C again")
+    chat.see(">>>")
+    chat.interrupt_prompt()
+    assert chat.close() == 0
+
+
+def test_a_word_after_a_slash_is_a_command_and_never_the_models() -> None:
+    chat = _Terminal("--context", "512", "--max-tokens", "4")
+    chat.see(">>>")
+    chat.type("/hlep me\n")
+    chat.see("unknown command: /hlep")
+    chat.see("/help shows this")
+    chat.see(">>>")
+    chat.type("/etc/passwd is a file.\n")
+    chat.see("tok/s")
+    chat.type("/quit\n")
+    assert chat.close() == 0
+
+
+def test_an_interrupted_run_leaves_one_document() -> None:
+    running = subprocess.Popen(
+        [*COMMAND, "run", "smollm2", "Write a very long story.", "--temperature", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(3)  # whatever it is doing by then
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert json.loads(out)["error"]["type"] == "Interrupted"
+    assert err.strip() == ""

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shoestring.cli._streams import open_missing
+
 if TYPE_CHECKING:
     from shoestring.runtime.process import WorkerProcess
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    open_missing()
     given = list(sys.argv[1:] if arguments is None else arguments)
     early = EarlyWorker()
     try:
@@ -24,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         status = run_command(given, early)
     except KeyboardInterrupt:  # while importing
-        status = 130
+        from shoestring.cli._errors import report_interrupted
+
+        status = report_interrupted(as_json="--json" in given)
     finally:
         early.close()
     sys.exit(status)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -9,7 +11,15 @@ import click
 
 from shoestring._version import __version__
 from shoestring.cli import EarlyWorker
-from shoestring.cli._errors import INTERRUPTED, report, report_unexpected, report_usage
+from shoestring.cli._errors import (
+    did_you_mean,
+    report,
+    report_interrupted,
+    report_output_failed,
+    report_unexpected,
+    report_usage,
+)
+from shoestring.cli._streams import discard, is_of_a_stream
 from shoestring.errors import ShoestringError
 
 _COMMANDS = ("doctor", "models", "inspect", "plan", "run")
@@ -26,6 +36,14 @@ class _Commands(click.Group):
             return None
         command = getattr(import_module(f"shoestring.cli.{cmd_name}"), cmd_name)
         return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            ctx.fail(f"There is no command {name!r}.{did_you_mean(name, _COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -50,6 +68,21 @@ def run_command(arguments: Sequence[str], early: EarlyWorker) -> int:
     as_json = "--json" in arguments
     _never_fail_on_a_character()
     try:
+        status = _run(arguments, early, as_json)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the other end of a pipe (`| head`) has read enough
+        discard(sys.stdout)
+        return 0
+    except Exception as error:  # noqa: BLE001  (a bug: said in one sentence, with where to report it)
+        if isinstance(error, OSError) and is_of_a_stream(error):
+            discard(sys.stdout)
+            return report_output_failed(error)
+        return report_unexpected(error, as_json=as_json)
+
+
+def _run(arguments: Sequence[str], early: EarlyWorker, as_json: bool) -> int:
+    try:
         status = app.main(list(arguments), prog_name="shoestring", standalone_mode=False, obj=early)
         return status if isinstance(status, int) else 0
     except ShoestringError as error:
@@ -57,26 +90,10 @@ def run_command(arguments: Sequence[str], early: EarlyWorker) -> int:
     except click.ClickException as error:
         return report_usage(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        return _reader_gone()
-    except Exception as error:  # noqa: BLE001  (a bug: said in one sentence, with where to report it)
-        return report_unexpected(error, as_json=as_json)
+        return report_interrupted(as_json=as_json)
 
 
 def _never_fail_on_a_character() -> None:
     """A terminal with a small character set shows a question mark where it has no letter."""
-    import io
-    import sys
-
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-
-
-def _reader_gone() -> int:
-    """The other end of a pipe (`| head`) has read enough. Python would complain once more at exit."""
-    import os
-    import sys
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

@@ -1,13 +1,14 @@
-"""The chat loop of `run`: a line in, an answer out, until /bye or the end of the input."""
+"""The chat loop of `run`: a line in, an answer out, until a person says /bye or the input ends."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from typing import TYPE_CHECKING
 
 from shoestring.cli._answer import finish, show
-from shoestring.cli._output import emphasis, faint, say
+from shoestring.cli._output import say
 from shoestring.errors import PromptTooLongError, ShoestringError
 
 if TYPE_CHECKING:
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from shoestring.chat.sampling import SamplingOptions
 
 
+# A word after a slash, and maybe more words; `/etc/passwd` is none.
+_COMMAND = re.compile(r"/(?P<name>\w+)(\s.*)?", re.DOTALL)
+_ENDS = ("bye", "exit", "quit")
+_HELP = "/help shows this · /bye, /exit, /quit or Ctrl-D ends · Ctrl-C stops an answer or clears the line"
+
+
 def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
-    """Answer line by line. Ctrl-C stops an answer, not the chat; at the prompt it ends the chat."""
+    """Answer line by line. Ctrl-C stops an answer, not the chat; twice in a row at the prompt it ends the chat."""
     interactive = sys.stdin.isatty()
     if interactive:
         _greet(model)
@@ -42,11 +49,11 @@ def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
 
 def _explain(error: ShoestringError) -> None:
     """A turn that failed does not end the chat: the conversation is as it was, and a dead worker is replaced."""
-    say(f"{emphasis('error:', red=True)} {error.message}")
+    say(error.message, lead="error:", alarm=True)
     if isinstance(error, PromptTooLongError):
-        say(faint("This turn was left out. Say less, or start again with a larger --context."))
+        say("This turn was left out. Say less, or start again with a larger --context.", dim=True)
     elif error.hint:
-        say(faint(error.hint))
+        say(error.hint, dim=True)
 
 
 def _answer(stream: Stream) -> None:
@@ -54,7 +61,7 @@ def _answer(stream: Stream) -> None:
         show(stream)
     except KeyboardInterrupt:
         stream.close()
-        say(faint("stopped"))
+        say("stopped", dim=True)
         return
     finish(stream.answer)
 
@@ -63,7 +70,7 @@ def _greet(model: Model) -> None:
     say(f"{model.facts.id} · {model.kind} · context {model.plan.context:,} tokens")
     if model.kind == "base":
         say(_base_sentence(model))
-    say(faint("/bye or Ctrl-D ends · Ctrl-C stops an answer"))
+    say("/bye or Ctrl-D ends · Ctrl-C stops an answer · /help", dim=True)
 
 
 def _base_sentence(model: Model) -> str:
@@ -71,12 +78,13 @@ def _base_sentence(model: Model) -> str:
 
 
 def _lines(interactive: bool) -> Iterator[str]:
-    """Lines from a person, with editing and history, or from a pipe."""
+    """What is for the model: lines from a person, with editing, history and /commands, or all lines of a pipe."""
     if not interactive:
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
     with contextlib.suppress(ImportError):  # Windows has none
         import readline  # noqa: F401  (gives input() editing and history)
+    interrupted = False
     while True:
         try:
             line = input(">>> ")
@@ -84,8 +92,23 @@ def _lines(interactive: bool) -> Iterator[str]:
             say()
             return
         except KeyboardInterrupt:
-            say(faint("\nended; /bye and Ctrl-D do so, too"))
+            say()
+            if interrupted:
+                return
+            interrupted = True
+            say("Ctrl-C again or Ctrl-D ends", dim=True)
+            continue
+        interrupted = False
+        command = _COMMAND.fullmatch(line.strip())
+        if command is None:
+            yield line
+        elif command["name"] in _ENDS:
             return
-        if line.strip() == "/bye":
-            return
-        yield line
+        else:
+            _obey(command["name"])
+
+
+def _obey(name: str) -> None:
+    if name != "help":
+        say(f"unknown command: /{name}")
+    say(_HELP, dim=True)

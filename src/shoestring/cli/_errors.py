@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from shoestring import errors
-from shoestring.cli._output import emphasis, faint, print_json, say
+from shoestring.cli._output import print_json, say
 
 FAILED, USAGE, DOES_NOT_FIT, ACCESS, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -34,11 +34,41 @@ def report_usage(error: click.ClickException, *, as_json: bool) -> int:
     """Print what is wrong with the command line itself; the exit status."""
     context = getattr(error, "ctx", None)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        say(error.format_message())
+        say(error.format_message(), wrap=False)
         return USAGE
     help_command = None if context is None else f"{context.command_path} --help"
-    _print("UsageError", error.format_message(), None, help_command, as_json)
+    _print("UsageError", _usage_message(error), None, help_command, as_json)
     return USAGE
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """What click says; where an option is only begun (`--temp`), with the whole: click compares whole words."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error.format_message()
+    known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+    begun = [option for option in known if option.startswith(error.option_name)]
+    return error.message + did_you_mean(error.option_name, known, begun)
+
+
+def did_you_mean(word: str, known: Sequence[str], begun: Sequence[str] = ()) -> str:
+    """A question about what a mistyped word stands for, to be put after a sentence; empty if nothing is near."""
+    import difflib
+
+    near = begun or difflib.get_close_matches(word, known, n=2)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def report_interrupted(*, as_json: bool) -> int:
+    """Ctrl-C: people know; a program that waits for a document gets one."""
+    if as_json:
+        _print("Interrupted", "It was interrupted before it was done.", None, None, as_json)
+    return INTERRUPTED
+
+
+def report_output_failed(error: OSError) -> int:
+    """Print why stdout takes nothing more, on stderr even for programs."""
+    say(f"The output could not be written: {error.strerror}.", lead="error:", alarm=True)
+    return FAILED
 
 
 def report_unexpected(error: Exception, *, as_json: bool) -> int:
@@ -62,11 +92,11 @@ def _print(kind: str, message: str, hint: str | None, command: str | None, as_js
     if as_json:
         print_json({"error": {"type": kind, "message": message, "hint": hint}})
         return
-    say(f"{emphasis('error:', red=True)} {message}")
+    say(message, lead="error:", alarm=True)
     if hint:
-        say(f"{emphasis('hint:')} {hint}")
+        say(hint, lead="hint:")
     if command:
-        say(faint(f"try: {command}"))
+        say(f"try: {command}", dim=True, wrap=False)
 
 
 def _next_command(error: errors.ShoestringError, arguments: Sequence[str]) -> str | None:
