@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from shoestring.cli import _options
-from shoestring.cli._output import present, print_json, say
+from shoestring.cli._output import present, print_json, printable, say
 from shoestring.cli._progress import FetchDisplay
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from shoestring.models.cache import CachedModel
+
+
+_LEAST_DESCRIPTION = 20  # columns; narrower, and words are cut
 
 
 @click.group()
@@ -54,7 +60,7 @@ def pull(model: str, as_json: bool) -> None:
         return
     say(f"{resolved.id} is here.")
     for file in resolved.files:
-        click.echo(file)
+        click.echo(printable(str(file)) if sys.stdout.isatty() else os.fsencode(file))
 
 
 @models.command("rm")
@@ -77,13 +83,48 @@ def remove(model: str, as_json: bool) -> None:
 
 
 def view(found: tuple[CachedModel, ...]) -> Iterator[RenderableType]:
-    """The list for people."""
+    """The list for people: as many columns as there is room for, or one model under the other."""
+    from shoestring.cli._screen import Fitting
+
+    rows = [_row(model) for model in found]
+    yield Fitting(_table(rows), _table(rows, leave_out=("licence",)), otherwise=_stacked(rows))
+
+
+def _row(model: CachedModel) -> dict[str, str]:
+    return {
+        "model": model.id,
+        "size": format_bytes(model.size_bytes),
+        "here": "yes" if model.present else f"no, {format_bytes(model.download_bytes)} to fetch",
+        "licence": model.license,
+        "what it is": model.description,
+    }
+
+
+def _table(rows: list[dict[str, str]], leave_out: tuple[str, ...] = ()) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("model", "size", "here", "licence", "what it is"):
-        table.add_column(name, justify="right" if name == "size" else "left", no_wrap=name != "what it is")
-    for model in found:
-        here = "yes" if model.present else f"no, {format_bytes(model.download_bytes)} to fetch"
-        table.add_row(model.id, format_bytes(model.size_bytes), here, model.license, model.description)
-    yield table
+    names = [name for name in rows[0] if name not in leave_out]
+    for name in names:
+        wraps = name == "what it is"
+        least = (
+            _LEAST_DESCRIPTION if wraps else max(len(text) for text in (name, *(row[name] for row in rows)))
+        )
+        table.add_column(
+            name, "", justify="right" if name == "size" else "left", no_wrap=not wraps, min_width=least
+        )
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
+
+
+def _stacked(rows: list[dict[str, str]]) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for row in rows:
+        facts = [text if name != "here" else f"here: {text}" for name, text in row.items() if name != "model"]
+        parts += [Text(row["model"], style="bold"), *(Padding(fact, (0, 0, 0, 2)) for fact in facts)]
+    return Group(*parts)
