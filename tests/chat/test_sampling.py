@@ -47,7 +47,7 @@ def test_one_stop_string_may_stand_alone() -> None:
         *[("min_p", value) for value in (-0.1, 1, math.nan)],
         *[("repeat_penalty", value) for value in (0, -1, math.inf)],
         *[("max_tokens", value) for value in (0, -5, 1.5, 2**31, 10**20)],
-        *[("seed", value) for value in (-1, 2**32, 0.5)],
+        *[("seed", value) for value in (-1, 2**32 - 1, 2**32, 0.5)],
         *[("stop", value) for value in ("", ["a", ""], [1])],
         ("ignore_eos", "yes"),
     ],

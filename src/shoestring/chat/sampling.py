@@ -107,6 +107,9 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+_RANDOM_SEED = 2**32 - 1
+"""llama.cpp's LLAMA_DEFAULT_SEED: it asks for a fresh seed instead of being one."""
+
 _RULES: dict[str, tuple[Callable[..., bool], str]] = {
     "max_tokens": (
         lambda n: n is None or (_whole(n) and 1 <= n < 2**31),
@@ -117,7 +120,10 @@ _RULES: dict[str, tuple[Callable[..., bool], str]] = {
     "top_k": (lambda k: _whole(k) and 0 <= k < 2**31, "a whole number from 0 (off) to 2147483647"),
     "min_p": (lambda p: _number(p) and 0 <= p < 1, "at least 0 (off) and below 1"),
     "repeat_penalty": (lambda r: _number(r) and r > 0, "a number above 0 (1 is off)"),
-    "seed": (lambda n: n is None or (_whole(n) and 0 <= n < 2**32), "a whole number from 0 to 4294967295"),
+    "seed": (
+        lambda n: n is None or (_whole(n) and 0 <= n < _RANDOM_SEED),
+        "a whole number from 0 to 4294967294",
+    ),
     "stop": (
         lambda stop: isinstance(stop, tuple) and all(isinstance(text, str) and text for text in stop),
         "one or more strings, none of them empty",

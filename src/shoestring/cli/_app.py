@@ -85,6 +85,8 @@ def _run(arguments: Sequence[str], early: EarlyWorker, as_json: bool) -> int:
     try:
         status = app.main(list(arguments), prog_name="shoestring", standalone_mode=False, obj=early)
         return status if isinstance(status, int) else 0
+    except SystemExit as stop:  # click's own answer to a closed pipe, the only exit it takes here
+        raise BrokenPipeError from stop
     except ShoestringError as error:
         return report(error, arguments, as_json=as_json)
     except click.ClickException as error:
