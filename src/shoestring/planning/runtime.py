@@ -12,7 +12,7 @@ from shoestring.models.facts import ModelFacts, TokenizerFacts
 from shoestring.planning.base import EngineSettings
 from shoestring.planning.kv_cache import padded_context
 
-BASELINE_BYTES = 37_880_000
+BASELINE_BYTES = 34_670_000
 """An idle worker that has loaded a model of a few kilobytes and answered once, less this module's other terms.
 
 The interpreter, msgspec, the engine's library and its tables, the server and its threads. Measured by
