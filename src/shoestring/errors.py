@@ -14,7 +14,6 @@
     │   └── CorruptDownloadError   what arrived is not what was pinned
     ├── DiskFullError              not enough room where models go
     ├── EngineError                the engine refused or failed a request
-    │   └── MissingExtraError      an optional dependency is not installed
     └── WorkerError                the process that runs the model is gone
         ├── WorkerDiedError        it crashed or was killed
         └── MemoryGuardError       the guard stopped it before the machine ran out of memory
@@ -138,10 +137,6 @@ class DiskFullError(ShoestringError):
 
 class EngineError(ShoestringError):
     """The engine refused or failed a request."""
-
-
-class MissingExtraError(EngineError):
-    """An optional dependency is not installed. The message names the install line."""
 
 
 class WorkerError(ShoestringError):

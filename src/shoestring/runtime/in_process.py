@@ -26,7 +26,7 @@ class InProcess:
     def __init__(self, engine: str) -> None:
         self.engine = engine
         self._engine = get_engine(engine)
-        self.ready: Ready | None = Ready(self._engine.version(), None)
+        self.ready: Ready | None = Ready(self._engine.version())
         self._scratch = Scratch()
         self.model: LoadedModel | None = None
         self._closed = False
@@ -35,7 +35,7 @@ class InProcess:
         """Load a model here. Raises as the engine's `load`."""
         start = time.perf_counter()
         self.model = self._engine.load(files, settings, self._scratch.path)
-        return Loaded(0, time.perf_counter() - start, None)
+        return Loaded(0, time.perf_counter() - start)
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of the segments, concatenated."""

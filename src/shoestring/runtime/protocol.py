@@ -42,18 +42,16 @@ Request = Load | Tokenize | Generate | Cancel
 
 
 class Ready(msgspec.Struct, tag=True):
-    """First frame of a worker: its engine is imported. `peak_bytes` is its VmHWM so far, where known."""
+    """First frame of a worker: its engine is imported."""
 
     engine_version: str
-    peak_bytes: int | None
 
 
 class Loaded(msgspec.Struct, tag=True):
-    """`load_s`: seconds the engine took. `peak_bytes`: VmHWM after loading, where known."""
+    """`load_s`: seconds the engine took."""
 
     id: int
     load_s: float
-    peak_bytes: int | None
 
 
 class Tokens(msgspec.Struct, tag=True):

@@ -20,7 +20,6 @@ from shoestring.engines.base import Engine, Event, LoadedModel
 from shoestring.engines.registry import get_engine
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.runtime.framing import frame, read_frames
-from shoestring.runtime.process_memory import read_process_memory
 from shoestring.runtime.protocol import (
     Cancel,
     Emitted,
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     engine = get_engine(engine_name)
     engine.preload()
     worker = _Worker(engine, Path(scratch), replies)
-    worker.send(Ready(engine.version(), _peak_bytes()))
+    worker.send(Ready(engine.version()))
     for body in read_frames(lambda n: os.read(0, n)):
         worker.handle(decode_request(body))
     os._exit(0)  # the parent is done with us: no destructor is worth waiting for
@@ -105,7 +104,7 @@ class _Worker:
         start = time.perf_counter()
         files = [Path(os.fsdecode(file)) for file in request.files]
         self._model = self._engine.load(files, request.settings, self._scratch)
-        self.send(Loaded(request.id, time.perf_counter() - start, _peak_bytes()))
+        self.send(Loaded(request.id, time.perf_counter() - start))
 
     def _generate(self, request: Generate) -> None:
         def emit(event: Event) -> None:
@@ -121,11 +120,6 @@ class _Worker:
         if self._model is None:
             raise EngineError("No model is loaded.")
         return self._model
-
-
-def _peak_bytes() -> int | None:
-    memory = read_process_memory(os.getpid())
-    return memory.peak_bytes if memory else None
 
 
 def _volunteer_for_oom() -> None:
