@@ -16,7 +16,6 @@ from shoestring.errors import AccessError, InvalidModelFileError, ModelNotFoundE
 from shoestring.models.progress import Progress
 from shoestring.models.starters import STARTERS, Starter, installed
 
-_SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _MAGIC = b"GGUF"
 
@@ -143,8 +142,9 @@ def _files_at(path: Path) -> tuple[Path, ...]:
     """The file, or all parts of the split model it belongs to; readable, and GGUF by name or content."""
     if path.is_dir():
         raise ModelNotFoundError(f"{path} is a folder, not a model file.", _hint_for_folder(path))
-    split = _SPLIT.fullmatch(path.name)
-    files = _parts(path, split) if split else (path.absolute(),)
+    from shoestring.models.gguf.split import find_parts
+
+    files = find_parts(path.absolute())
     for file in files:
         if not file.exists():
             raise ModelNotFoundError(f"{file} is a link to something that is not there.", _HINT_PATH)
@@ -157,22 +157,6 @@ def _files_at(path: Path) -> tuple[Path, ...]:
             if stream.read(len(_MAGIC)) != _MAGIC:
                 raise InvalidModelFileError(f"{path} is not a GGUF file.", _HINT_PATH)
     return files
-
-
-def _parts(path: Path, split: re.Match[str]) -> tuple[Path, ...]:
-    """All parts in order, for a file named as part `part` of `parts` (llama.cpp's convention)."""
-    part, parts = int(split["part"]), int(split["parts"])
-    if not 1 <= part <= parts:
-        raise InvalidModelFileError(f"{path} is named as part {part} of {parts}.", _HINT_PATH)
-    folder, suffix = path.absolute().parent, path.suffix
-    files = [folder / f"{split['stem']}-{n:05}-of-{parts:05}{suffix}" for n in range(1, parts + 1)]
-    if missing := [file.name for file in files if not os.path.lexists(file)]:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelNotFoundError(
-            f"{path.name} is one of {parts} parts, and {missing[0]}{more} is missing from {folder}.",
-            "Put all parts of a split model into one folder.",
-        )
-    return tuple(files)
 
 
 def _not_found(reference: str, starters: Mapping[str, Starter], *, is_path: bool) -> ModelNotFoundError:
@@ -210,7 +194,9 @@ def _hint_for_folder(folder: Path) -> str:
         names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".gguf")
     except OSError:
         names = []
-    first_parts = [name for name in names if not (s := _SPLIT.fullmatch(name)) or int(s["part"]) == 1]
+    from shoestring.models.gguf.split import part_number
+
+    first_parts = [name for name in names if part_number(name) in (None, 1)]
     if not first_parts:
         return _HINT_PATH
     more = f" and {len(first_parts) - 3} more" if len(first_parts) > 3 else ""

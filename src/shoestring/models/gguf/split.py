@@ -5,6 +5,7 @@ The naming and the `split.*` keys are llama.cpp's (`llama_split_path`, tools/ggu
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +14,14 @@ from pathlib import Path
 from shoestring.errors import InvalidModelFileError, ModelNotFoundError
 from shoestring.models.gguf.reader import GgufHeader
 
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 _DAMAGED = "Download all parts of the model again."
+
+
+def part_number(name: str) -> int | None:
+    """Which part of a split model a file of this name is, counted from 1; None for a model in one file."""
+    match = _PART.fullmatch(name)
+    return int(match["number"]) if match else None
 
 
 def find_parts(path: Path) -> tuple[Path, ...]:
@@ -29,14 +36,15 @@ def find_parts(path: Path) -> tuple[Path, ...]:
         return (path,)
     count, number = int(match["count"]), int(match["number"])
     if not 1 <= number <= count:
-        raise InvalidModelFileError(f"{path} is named part {number} of {count}, which cannot be.", _DAMAGED)
-    parts = tuple(path.with_name(f"{match['stem']}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1))
-    for part in parts:
-        if not part.exists():
-            raise ModelNotFoundError(
-                f"The model {match['stem']} has {count} parts, and {part.name} is missing from {path.parent}.",
-                "Download the missing part into the same folder.",
-            )
+        raise InvalidModelFileError(f"{path} is named as part {number} of {count}.", _DAMAGED)
+    stem, suffix = match["stem"], path.suffix
+    parts = tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}{suffix}") for i in range(1, count + 1))
+    if missing := [part.name for part in parts if not os.path.lexists(part)]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelNotFoundError(
+            f"{path.name} is one of {count} parts, and {missing[0]}{more} is missing from {path.parent}.",
+            "Put all parts of a split model into one folder.",
+        )
     return parts
 
 
