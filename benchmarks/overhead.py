@@ -94,7 +94,8 @@ def seconds_to_first_output(command: list[str]) -> tuple[float, str]:
 
 
 def starts(model: Path, settings: dict[str, int], prompt: list[int], n: int) -> Ratio:
-    product = [sys.executable, "-m", "shoestring", "run", "smollm2", QUESTION, "--temperature", "0"]
+    command = str(Path(sys.executable).with_name("shoestring"))  # what a user types
+    product = [command, "run", "smollm2", QUESTION, "--temperature", "0"]
     bare = [sys.executable, str(SCRIPT), str(model), json.dumps(settings), "once", json.dumps(prompt)]
     mine, theirs = [], []
     for k in range(n + 1):
