@@ -28,12 +28,12 @@ from shoestring.engines.base import Sampling
 from shoestring.errors import EngineError, InvalidModelFileError, PromptTooLongError, WorkerDiedError
 from shoestring.models.gguf.reader import read_header
 from shoestring.models.gguf_facts import facts_of
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.client import Worker
 from shoestring.runtime.process import prestart
 
 PEAK_LIMIT_BYTES = 64 * 10**6
-SETTINGS = EngineSettings(context=64, threads=1, prefill_threads=2)
+SETTINGS = LlamaCppSettings(context=64, threads=1, prefill_threads=2)
 HUNG_AFTER_S = 120
 
 

@@ -6,7 +6,7 @@ For each model and context a fresh worker fills the context to n − 32 and gene
 total, the worker's VmHWM, the error and the terms; the peak after loading alone; and the formula's cache and
 compute beside the engine's own (dry run) with flash attention on and off. Exit status 1 when a figure is outside
 its bounds: total within 5 % and never more than 2 % below, cache within 1 %, compute within 5 %. The last lines
-measure the worker's baseline anew (`shoestring.planning.runtime.BASELINE_BYTES`).
+measure the worker's baseline anew (`shoestring.planning.llama_cpp.runtime.BASELINE_BYTES`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from shoestring.hardware.probe import probe
 from shoestring.models.facts import ModelFacts
 from shoestring.models.gguf_facts import read_facts
 from shoestring.models.reference import resolve
-from shoestring.planning.base import EngineSettings, PlanReport, Request
-from shoestring.planning.compute import compute_buffer_bytes
+from shoestring.planning.base import LlamaCppSettings, PlanReport, Request
+from shoestring.planning.llama_cpp.compute import compute_buffer_bytes
 from shoestring.planning.dry_run import dry_run
-from shoestring.planning.kv_cache import kv_cache_bytes
-from shoestring.planning.runtime import BASELINE_BYTES
+from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes
+from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES
 from shoestring.planning.solver import plan
 from shoestring.runtime.session import open_session
 
@@ -86,7 +86,7 @@ def check_engine(facts: ModelFacts, context: int) -> bool:
     """Print cache and compute by formula and by the engine; whether they are within the bounds."""
     fine = True
     for flash in (True, False):
-        settings = EngineSettings(context=context, flash_attention=flash)
+        settings = LlamaCppSettings(context=context, flash_attention=flash)
         engine = dry_run(facts.files, settings)
         cache, compute = kv_cache_bytes(facts, settings), compute_buffer_bytes(facts, settings)
         cache_error = cache / engine.kv_cache_bytes - 1

@@ -13,7 +13,7 @@ from shoestring.chat.template import render
 from shoestring.engines.base import Segment
 from shoestring.engines.fake import FakeModel, Script
 from shoestring.errors import TemplateError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 CHATML = (
     "{% for message in messages %}{{'<|start|>' + message['role'] + '\n' + message['content'] | trim + '<|end|>\n'}}"
@@ -86,7 +86,7 @@ def test_every_character_of_a_message_arrives(contents: list[str]) -> None:
 @settings(deadline=None)
 @given(hostile)
 def test_the_fake_tokenizer_sees_no_more_special_tokens(content: str) -> None:
-    model = FakeModel(Script(), EngineSettings(context=512))
+    model = FakeModel(Script(), LlamaCppSettings(context=512))
     tokens = model.tokenize(_render(CHATML, [content]))
     assert [token for token in tokens if token > 255] == [256, 257, 256]
 

@@ -14,7 +14,7 @@ from shoestring.engines.base import Event, Finished, LoadedModel, Prefill, Sampl
 from shoestring.engines.fake import Script
 from shoestring.engines.registry import engine_names, get_engine
 from shoestring.errors import EngineError, PromptTooLongError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 CONTEXT = 192
 GREEDY = Sampling(temperature=0, max_tokens=24)
@@ -50,7 +50,7 @@ def finished(events: list[Event]) -> Finished:
 @pytest.fixture(scope="module", params=["fake", "llama_cpp"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     engine = get_engine(request.param)
-    settings = EngineSettings(context=CONTEXT, batch=2, threads=2)
+    settings = LlamaCppSettings(context=CONTEXT, batch=2, threads=2)
     scratch = tmp_path_factory.mktemp("s")
     if request.param == "fake":
         file = Script(reply="Grüße, Welt! One two three four five six seven eight nine.").write(
@@ -193,12 +193,12 @@ def test_an_unreadable_model_is_an_engine_error(case: Case, tmp_path: Path) -> N
     file.write_bytes(b"not a model")
     for name in ("fake", "llama_cpp"):
         with pytest.raises(EngineError):
-            get_engine(name).load([file], EngineSettings(context=64), tmp_path)
+            get_engine(name).load([file], LlamaCppSettings(context=64), tmp_path)
 
 
 def test_the_fake_keeps_the_times_it_is_told(tmp_path: Path) -> None:
     script = Script(first_token_s=0.02, token_s=0.01, reply="abc").write(tmp_path / "script")
-    model = get_engine("fake").load([script], EngineSettings(context=64), tmp_path)
+    model = get_engine("fake").load([script], LlamaCppSettings(context=64), tmp_path)
     start = time.perf_counter()
     model.generate([1], Sampling(), lambda _: None, lambda: False)
     assert time.perf_counter() - start >= 0.05  # a lower bound: sleeping never ends early

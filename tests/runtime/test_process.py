@@ -18,12 +18,12 @@ import pytest
 from shoestring.engines.base import Sampling
 from shoestring.engines.fake import Script, fake_model
 from shoestring.errors import EngineError, UsageError, WorkerDiedError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.client import Worker
 from shoestring.runtime.process import WorkerProcess
 
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-SETTINGS = EngineSettings(context=256, threads=2)
+SETTINGS = LlamaCppSettings(context=256, threads=2)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from shoestring.engines.fake import Script, fake_model
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.client import Worker
 from shoestring.runtime.process import WorkerProcess
 worker = Worker(WorkerProcess(sys.argv[1]))
@@ -63,7 +63,7 @@ if sys.argv[1] == "fake":
     facts, plan = fake_model(Path(sys.argv[2]), Script())
     worker.load(facts.files, plan.settings)
 else:
-    while True: worker.load([Path(sys.argv[2])], EngineSettings(context=8192, threads=2))
+    while True: worker.load([Path(sys.argv[2])], LlamaCppSettings(context=8192, threads=2))
 print("loaded", flush=True)
 time.sleep(60)
 """
@@ -250,7 +250,7 @@ def test_resident_memory_stays_flat_over_twenty_prompts(home: Path, smollm2_file
     from shoestring.runtime.process_memory import read_process_memory
 
     worker = Worker(WorkerProcess("llama_cpp"))
-    worker.load(smollm2_files, EngineSettings(context=256, threads=2))
+    worker.load(smollm2_files, LlamaCppSettings(context=256, threads=2))
     sampling = Sampling(temperature=0, max_tokens=8, ignore_eos=True)
     resident = []
     for n in range(21):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoestring.engines.base import Finished, GenerationTimings, Sampling, Segment, Token, Usage
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.framing import MAX_FRAME_BYTES, FrameError, frame, read_frames
 from shoestring.runtime.protocol import (
     Cancel,
@@ -24,7 +24,7 @@ from shoestring.runtime.protocol import (
 )
 
 REQUESTS = [
-    Load(1, [b"/a.gguf"], EngineSettings(context=512)),
+    Load(1, [b"/a.gguf"], LlamaCppSettings(context=512)),
     Tokenize(2, [Segment("héllo", special=True)]),
     Generate(3, [1, 2, 3], Sampling(stop=("\n",), seed=4)),
     Cancel(3),

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 FinishReason = Literal["stop", "length", "context", "cancelled"]
 
@@ -133,7 +133,7 @@ class Engine(Protocol):
     def preload(self) -> None:
         """Import what loading will need, so that it overlaps with planning in the parent."""
 
-    def load(self, files: Sequence[Path], settings: EngineSettings, scratch: Path) -> LoadedModel:
+    def load(self, files: Sequence[Path], settings: LlamaCppSettings, scratch: Path) -> LoadedModel:
         """Load a validated model. `scratch` is a private (0700) folder that lives as long as the worker.
 
         Raises:

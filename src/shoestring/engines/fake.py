@@ -30,7 +30,7 @@ from shoestring.engines.base import (
 )
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.models.facts import ModelFacts, Parameters, TokenizerFacts, Weights
-from shoestring.planning.base import EngineSettings, Plan, PlanBytes, TokensPerSecond
+from shoestring.planning.base import LlamaCppSettings, Plan, PlanBytes, TokensPerSecond
 from shoestring.units import MiB
 
 SPECIAL_TOKENS = {"<|start|>": 256, "<|end|>": 257}
@@ -76,7 +76,7 @@ class FakeEngine:
     def preload(self) -> None:
         """Nothing to import."""
 
-    def load(self, files: Sequence[Path], settings: EngineSettings, scratch: Path) -> LoadedModel:
+    def load(self, files: Sequence[Path], settings: LlamaCppSettings, scratch: Path) -> LoadedModel:
         try:
             script = msgspec.json.decode(files[0].read_bytes(), type=Script)
         except (OSError, msgspec.MsgspecError) as error:
@@ -88,7 +88,7 @@ class FakeEngine:
 class FakeModel:
     """Answers every prompt with the script's reply, byte by byte."""
 
-    def __init__(self, script: Script, settings: EngineSettings) -> None:
+    def __init__(self, script: Script, settings: LlamaCppSettings) -> None:
         self._script = script
         self._context = settings.context
         self._ballast = [_touched(script.load_bytes)]
@@ -284,6 +284,6 @@ def _plan(script: Script, context: int, batch: int) -> Plan:
         headroom_bytes=0,
         tokens_per_s=TokensPerSecond(),
         method="formula",
-        settings=EngineSettings(context=context, batch=batch),
+        settings=LlamaCppSettings(context=context, batch=batch),
         reason="It is a fake.",
     )

@@ -27,7 +27,7 @@ from shoestring.engines.base import (
     Usage,
 )
 from shoestring.errors import EngineError, PromptTooLongError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 _KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 _HTTP_THREADS = 2
@@ -47,7 +47,7 @@ class LlamaCppEngine:
     def preload(self) -> None:
         import xllamacpp  # noqa: F401  (60 ms and 13 MB, spent while the parent plans)
 
-    def load(self, files: Sequence[Path], settings: EngineSettings, scratch: Path) -> LoadedModel:
+    def load(self, files: Sequence[Path], settings: LlamaCppSettings, scratch: Path) -> LoadedModel:
         import xllamacpp
 
         address = scratch / "llama.sock"
@@ -63,7 +63,7 @@ class LlamaCppEngine:
         return LlamaCppModel(server, settings.context, address)
 
 
-def _parameters(file: Path, settings: EngineSettings, address: Path) -> Any:
+def _parameters(file: Path, settings: LlamaCppSettings, address: Path) -> Any:
     """Every parameter that allocates or adjusts is set here on purpose; none is inherited."""
     import xllamacpp as x
 

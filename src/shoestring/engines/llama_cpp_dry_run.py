@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.units import MiB
 
 _NATIVE = "native"
@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True):
     """What to plan for. `file` is the model's (first) file, `settings` those of a real load."""
 
     file: str
-    settings: EngineSettings
+    settings: LlamaCppSettings
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -43,7 +43,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU as NVML reports it. A figure that the driver does not give is None."""
+    """One NVIDIA GPU as NVML reports it, or a named one from the catalog. A figure that is not known is None.
+
+    `bandwidth_bytes_per_s` is of its memory, from the catalog: NVML does not tell it.
+    """
 
     name: str
     total_bytes: int
@@ -52,6 +55,7 @@ class Gpu:
     cuda: str | None
     compute_capability: tuple[int, int] | None
     bf16: bool | None
+    bandwidth_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Hardware:
-    """A machine: all that planning needs to know of it."""
+    """A machine: all that planning needs to know of it.
+
+    Attributes:
+        bandwidth_bytes_per_s: of reading main memory with every core; None until it is measured (or known of a
+            named machine).
+        name: of a machine from the catalog; None: this one.
+    """
 
     cpu: Cpu
     memory: Memory
     gpus: tuple[Gpu, ...]
     disk: Disk
+    bandwidth_bytes_per_s: float | None = None
+    name: str | None = None

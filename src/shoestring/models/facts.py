@@ -15,8 +15,10 @@ class TensorInfo:
 
     Attributes:
         name: as stored.
-        shape: as GGUF stores it, fastest-varying dimension first (so a weight is (in, out)).
-        dtype: GGML type name, upper case as llama.cpp prints it (`F32`, `Q4_1`, `Q4_K`…).
+        shape: as its format stores it. GGUF: fastest-varying dimension first, so a weight is (in, out).
+            safetensors: slowest first, as in torch, so a weight is (out, in).
+        dtype: GGML type name, upper case as llama.cpp prints it (`F32`, `Q4_1`, `Q4_K`…); of safetensors the
+            format's own (`F32`, `BF16`, `F8_E4M3`, `U8`…).
         n_bytes: exact bytes of its data, padding excluded.
         offset_bytes: where its data starts, from the beginning of the file `part`.
         part: index of the file that holds it (split models have several).
@@ -38,6 +40,21 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class LatentFacts:
+    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): what one token leaves in a compressed cache.
+
+    Attributes:
+        rank: values of the compressed key and value (`kv_lora_rank`).
+        rope_dim: values of the key that carries positions, shared by all heads (`qk_rope_head_dim`).
+        query_rank: values of the compressed query (`q_lora_rank`); None where queries are not compressed.
+    """
+
+    rank: int
+    rope_dim: int
+    query_rank: int | None = None
+
+
+@dataclass(frozen=True)
 class AttentionFacts:
     """One attention layer.
 
@@ -45,6 +62,8 @@ class AttentionFacts:
         heads / kv_heads: query heads, key-value heads (equal: multi-head; fewer: grouped; 1: multi-query).
         head_dim_k / head_dim_v: values per head of a key and of a value.
         window: sliding window in tokens, or None for full attention.
+        latent: of multi-head latent attention, what is kept compressed; None for all others.
+        shares_cache_of: the layer whose keys and values this one reads instead of keeping its own, or None.
     """
 
     heads: int
@@ -52,14 +71,78 @@ class AttentionFacts:
     head_dim_k: int
     head_dim_v: int
     window: int | None = None
+    latent: LatentFacts | None = None
+    shares_cache_of: int | None = None
+
+
+@dataclass(frozen=True)
+class StateFacts:
+    """What a recurrent layer keeps of a sequence, whatever its length.
+
+    Attributes:
+        kind: `mamba`, `mamba2`, `linear_attention`, `short_conv`, `rwkv`…
+        conv_channels, conv_kernel: the causal convolution's; an engine keeps kernel or kernel − 1 columns.
+        state_values: values of the recurrent state of one sequence.
+    """
+
+    kind: str
+    conv_channels: int = 0
+    conv_kernel: int = 0
+    state_values: int = 0
+
+
+@dataclass(frozen=True)
+class ExpertFacts:
+    """A mixture of experts in one layer.
+
+    Attributes:
+        count / used: experts in the layer, and of them those that one token passes through.
+        feed_forward: inner width of one expert.
+        shared_feed_forward: inner width of the experts that every token passes through, together; 0: none.
+    """
+
+    count: int
+    used: int
+    feed_forward: int
+    shared_feed_forward: int = 0
 
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One transformer block. `attention` is None where the layer keeps no key-value cells we know how to count."""
+    """One transformer block.
+
+    Attributes:
+        attention: None where the layer has none, or none that we know how to count.
+        feed_forward: inner width of the dense feed-forward; 0 where the layer has none.
+        state: of a recurrent (or hybrid) layer; else None.
+        experts: of a mixture; else None.
+    """
 
     attention: AttentionFacts | None
     feed_forward: int
+    state: StateFacts | None = None
+    experts: ExpertFacts | None = None
+
+
+@dataclass(frozen=True)
+class QuantizationFacts:
+    """How a checkpoint is quantised already, from `quantization_config`.
+
+    Attributes:
+        method: `bitsandbytes`, `awq`, `gptq`, `fp8`, `mxfp4`, `compressed-tensors`… as the file says.
+        bits: of one weight.
+        group_size: weights that share a scale; None: one scale a tensor or channel.
+        kind: the 4-bit type (`nf4`, `fp4`) or the float format, where the method has several; else None.
+        double: whether the scales are quantised, too.
+        skipped: names of modules that are not quantised, as the file lists them.
+    """
+
+    method: str
+    bits: int
+    group_size: int | None = None
+    kind: str | None = None
+    double: bool = False
+    skipped: tuple[str, ...] = ()
 
 
 _FIM = ("prefix", "suffix", "middle", "pad", "repo", "sep")
@@ -154,10 +237,10 @@ class ModelFacts:
 
     Attributes:
         id: what the user calls it (`smollm2`) or the path.
-        format: `gguf` today.
+        format: `gguf` or `safetensors`.
         files: the file, or all parts of a split one in order. Empty for a header read from elsewhere.
         file_bytes: their summed size.
-        architecture: GGUF's `general.architecture`.
+        architecture: GGUF's `general.architecture`; of safetensors the config's `model_type` (of the text model).
         name: `general.name`, or None.
         kind: `chat` where the tokenizer has a chat template, else `base`.
         layers: one entry per transformer block.
@@ -169,6 +252,13 @@ class ModelFacts:
         system: the system message that suits it where a conversation has none; None: the template's own.
         not_understood: what this version cannot account for, one sentence each; a term that depends
             on it has no figure.
+        tokenizer: None where nothing is known of it (a folder without `tokenizer.json`).
+        tied: whether the head is the embedding.
+        dtype: the precision a checkpoint's config states (`bf16`, `fp16`, `fp32`), or None.
+        quantization: how a checkpoint is quantised already; None where it is not.
+        modalities: what it reads: `text`, and `image`, `audio`, `video`.
+        config_file: a local checkpoint's `config.json`, else None.
+        class_name: the class that transformers loads it with (`LlamaForCausalLM`), or None.
     """
 
     id: str
@@ -186,8 +276,14 @@ class ModelFacts:
     vocab_size: int
     license: str | None
     chat_template: str | None
-    tokenizer: TokenizerFacts
+    tokenizer: TokenizerFacts | None
     tensors: tuple[TensorInfo, ...]
     sampling: dict[str, float] | None = None
     system: str | None = None
     not_understood: tuple[str, ...] = ()
+    tied: bool = False
+    dtype: str | None = None
+    quantization: QuantizationFacts | None = None
+    modalities: tuple[str, ...] = ("text",)
+    config_file: Path | None = None
+    class_name: str | None = None

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shoestring.errors import EngineError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 ENGINE_MODULE = "shoestring.engines.llama_cpp_dry_run"
 TIMEOUT_S = 60.0
@@ -29,7 +29,7 @@ class DryRun:
     output_buffer_bytes: int
 
 
-def dry_run(files: Sequence[Path], settings: EngineSettings, *, timeout_s: float = TIMEOUT_S) -> DryRun:
+def dry_run(files: Sequence[Path], settings: LlamaCppSettings, *, timeout_s: float = TIMEOUT_S) -> DryRun:
     """Ask llama.cpp what a load with these settings would allocate; it reads headers only, in about a second.
 
     Args:

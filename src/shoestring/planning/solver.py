@@ -9,7 +9,7 @@ from shoestring.errors import ModelError, UsageError
 from shoestring.hardware.base import Hardware, Memory
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import (
-    EngineSettings,
+    LlamaCppSettings,
     Method,
     Plan,
     PlanBytes,
@@ -17,10 +17,10 @@ from shoestring.planning.base import (
     Request,
     TokensPerSecond,
 )
-from shoestring.planning.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
-from shoestring.planning.kv_cache import PADDING, kv_cache_bytes
-from shoestring.planning.runtime import BASELINE_BYTES, header_bytes, runtime_terms
-from shoestring.planning.weights import mapped_bytes, repacked_bytes
+from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
+from shoestring.planning.llama_cpp.kv_cache import PADDING, kv_cache_bytes
+from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
+from shoestring.planning.llama_cpp.weights import mapped_bytes, repacked_bytes
 from shoestring.units import MiB, format_bytes
 
 DEFAULT_CONTEXT = 4096
@@ -70,7 +70,7 @@ def plan(
         EngineError: the dry run failed.
     """
     cores = hardware.cpu.cores_logical
-    settings = EngineSettings(
+    settings = LlamaCppSettings(
         context=_context(facts, request),
         batch=_batch(request),
         threads=max(1, cores - 1),  # why: docs/decisions/0004
@@ -87,7 +87,7 @@ class _Solver:
     exact: bool
     baseline_bytes: int
 
-    def report(self, settings: EngineSettings) -> PlanReport:
+    def report(self, settings: LlamaCppSettings) -> PlanReport:
         asked, terms = self.asked(settings)
         by_formula = not self.unaccounted
         largest = self.largest_context(settings) if by_formula else None
@@ -125,7 +125,7 @@ class _Solver:
     def unaccounted(self) -> tuple[str, ...]:
         return unaccounted(self.facts)
 
-    def asked(self, settings: EngineSettings) -> tuple[Plan, dict[str, int]]:
+    def asked(self, settings: LlamaCppSettings) -> tuple[Plan, dict[str, int]]:
         """The plan asked for and its terms, by formula or from the engine."""
         if not (self.exact or self.unaccounted):
             terms = self.terms(settings)
@@ -147,7 +147,7 @@ class _Solver:
         notes = [f"{reason} The engine was asked instead." for reason in self.unaccounted]
         return self.plan(settings, terms, "dry-run", notes=tuple(notes)), terms
 
-    def terms(self, settings: EngineSettings) -> dict[str, int]:
+    def terms(self, settings: LlamaCppSettings) -> dict[str, int]:
         """Every term by formula."""
         return self.fixed_terms(settings) | {
             "kv_cache": kv_cache_bytes(self.facts, settings),
@@ -155,7 +155,7 @@ class _Solver:
             "output_buffer": output_buffer_bytes(self.facts, settings),
         }
 
-    def fixed_terms(self, settings: EngineSettings) -> dict[str, int]:
+    def fixed_terms(self, settings: LlamaCppSettings) -> dict[str, int]:
         """The terms that no dry run tells."""
         features = self.hardware.cpu.features
         return {
@@ -166,7 +166,7 @@ class _Solver:
 
     def plan(
         self,
-        settings: EngineSettings,
+        settings: LlamaCppSettings,
         terms: dict[str, int],
         method: Method,
         *,
@@ -221,7 +221,7 @@ class _Solver:
             load_peak=max(reading, loaded),
         )
 
-    def alternatives(self, settings: EngineSettings, largest: int | None) -> list[Plan]:
+    def alternatives(self, settings: LlamaCppSettings, largest: int | None) -> list[Plan]:
         """Plans near the one asked for that fit, the one that gives up least first."""
         found = []
         for reason, candidate in _smaller(settings):
@@ -234,7 +234,7 @@ class _Solver:
             found.append(self.plan(shorter, self.terms(shorter), "formula", reason=reason))
         return found
 
-    def largest_context(self, settings: EngineSettings) -> int | None:
+    def largest_context(self, settings: LlamaCppSettings) -> int | None:
         """The longest context that fits, everything else as it is; None where none does.
 
         llama.cpp reserves whole blocks of 256 cells, so only their ends need a look.
@@ -254,7 +254,7 @@ class _Solver:
         return fitting * PADDING or None
 
 
-def _smaller(settings: EngineSettings) -> list[tuple[str, EngineSettings]]:
+def _smaller(settings: LlamaCppSettings) -> list[tuple[str, LlamaCppSettings]]:
     """What may be given up while the context stays: speed of the prefill first, then precision of the cache."""
     ubatch = min(settings.ubatch, SMALLER_UBATCH)
     steps = f"Reading the prompt in steps of {ubatch} tokens needs less work space and is a little slower."

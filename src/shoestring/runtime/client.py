@@ -14,7 +14,7 @@ import msgspec
 
 from shoestring.engines.base import Event, Finished, Sampling, Segment
 from shoestring.errors import EngineError, PromptTooLongError, UsageError, WorkerDiedError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.framing import FrameError
 from shoestring.runtime.process import WorkerProcess
 from shoestring.runtime.protocol import (
@@ -60,7 +60,7 @@ class Worker:
         """False once it is known to be gone."""
         return self.process.alive
 
-    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
+    def load(self, files: Sequence[Path], settings: LlamaCppSettings) -> Loaded:
         """Load a model, and wait for it.
 
         Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 from shoestring.engines.base import Event, Finished, LoadedModel, Sampling, Segment
 from shoestring.engines.registry import get_engine
 from shoestring.errors import EngineError
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.protocol import Loaded, Ready
 from shoestring.runtime.scratch import Scratch
 
@@ -31,7 +31,7 @@ class InProcess:
         self.model: LoadedModel | None = None
         self._closed = False
 
-    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
+    def load(self, files: Sequence[Path], settings: LlamaCppSettings) -> Loaded:
         """Load a model here. Raises as the engine's `load`."""
         start = time.perf_counter()
         self.model = self._engine.load(files, settings, self._scratch.path)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from shoestring.engines.base import Finished, Prefill, Sampling, Segment, Token
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 
 class Load(msgspec.Struct, tag=True):
@@ -18,7 +18,7 @@ class Load(msgspec.Struct, tag=True):
 
     id: int
     files: list[bytes]
-    settings: EngineSettings
+    settings: LlamaCppSettings
 
 
 class Tokenize(msgspec.Struct, tag=True):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planning_facts import make_facts, make_tokenizer, tensors_of
 
-from shoestring.planning.base import EngineSettings
-from shoestring.planning.runtime import graph_bytes, sampling_bytes, vocabulary_bytes, work_bytes
+from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.runtime import graph_bytes, sampling_bytes, vocabulary_bytes, work_bytes
 
 
 def test_a_token_takes_its_three_strings_a_map_node_a_bucket_and_its_records() -> None:
@@ -34,17 +34,17 @@ def test_small_graphs_have_a_least_size() -> None:
 
 
 def test_work_space_holds_one_micro_batch_as_wide_as_the_widest_input() -> None:
-    settings = EngineSettings(context=2048)
+    settings = LlamaCppSettings(context=2048)
     assert work_bytes(make_facts(feed_forward=1536), settings) == 512 * 1536 * 34 // 32
 
 
 def test_plain_weights_need_no_work_space() -> None:
     facts = replace(make_facts(), tensors=tensors_of(("token_embd.weight", (256, 1000), "F32")))
-    assert work_bytes(facts, EngineSettings(context=2048)) == 0
+    assert work_bytes(facts, LlamaCppSettings(context=2048)) == 0
 
 
 def test_without_flash_attention_the_work_space_holds_all_attention_weights() -> None:
-    settings = EngineSettings(context=2048, flash_attention=False)
+    settings = LlamaCppSettings(context=2048, flash_attention=False)
     assert work_bytes(make_facts(heads=4), settings) == 2 * 512 * 4 * 2048
 
 
@@ -57,4 +57,4 @@ def test_larger_vocabularies_take_more(tokens: int, merges: int) -> None:
 
 def test_every_sequence_has_its_own_candidates() -> None:
     facts = make_facts(vocabulary=1000)
-    assert sampling_bytes(facts, EngineSettings(context=512, batch=3)) == 3 * 12 * 1000
+    assert sampling_bytes(facts, LlamaCppSettings(context=512, batch=3)) == 3 * 12 * 1000

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from planning_facts import make_facts, tensors_of
 
-from shoestring.planning.base import EngineSettings
-from shoestring.planning.weights import mapped_bytes, repacked_bytes
+from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.weights import mapped_bytes, repacked_bytes
 
-SETTINGS = EngineSettings(context=512)
+SETTINGS = LlamaCppSettings(context=512)
 AVX2 = ("avx2",)
 EMBEDDING = ("token_embd.weight", (256, 1000), "Q4_0")
 HEAD = ("output.weight", (256, 1000), "Q4_0")
@@ -53,10 +53,10 @@ def test_what_is_rearranged_depends_on_the_processor_and_may_be_switched_off() -
     facts = make_facts()  # Q8_0: rearranged on ARM only
     assert repacked_bytes(facts, SETTINGS, ("dotprod", "neon")) > 0
     assert repacked_bytes(facts, SETTINGS, ()) == 0
-    assert repacked_bytes(facts, EngineSettings(context=512, repack=False), ("dotprod",)) == 0
+    assert repacked_bytes(facts, LlamaCppSettings(context=512, repack=False), ("dotprod",)) == 0
 
 
 def test_without_mapping_only_what_is_used_in_place_is_read() -> None:
     facts = replace(make_facts(), tensors=tensors_of(EMBEDDING, HEAD, NORM))
-    settings = EngineSettings(context=512, mmap=False)
+    settings = LlamaCppSettings(context=512, mmap=False)
     assert mapped_bytes(facts, settings, AVX2) == facts.tensors[0].n_bytes + facts.tensors[2].n_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from shoestring.models.facts import ModelFacts, TensorInfo
-from shoestring.planning.base import EngineSettings
+from shoestring.planning.base import LlamaCppSettings
 
 _REPACKED_AVX2 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
 _REPACKED_DOTPROD = {
@@ -23,7 +23,7 @@ _REPACKED_DOTPROD = {
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 
-def mapped_bytes(facts: ModelFacts, settings: EngineSettings, cpu_features: Collection[str]) -> int:
+def mapped_bytes(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> int:
     """Bytes of the file that stay in memory: from the first tensor used in place to the end of the last.
 
     What lies between them stays mapped too, rearranged or not; the header and the rest are unmapped after
@@ -36,7 +36,7 @@ def mapped_bytes(facts: ModelFacts, settings: EngineSettings, cpu_features: Coll
     return sum(_span(t for t in used if t.part == part) for part in {t.part for t in used})
 
 
-def repacked_bytes(facts: ModelFacts, settings: EngineSettings, cpu_features: Collection[str]) -> int:
+def repacked_bytes(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> int:
     """Bytes of the tensors that llama.cpp copies into another arrangement while loading.
 
     An embedding that also serves as the head is copied for that; as a table to look up it stays as it is.
@@ -44,7 +44,7 @@ def repacked_bytes(facts: ModelFacts, settings: EngineSettings, cpu_features: Co
     return sum(tensor.n_bytes for tensor in _repacked(facts, settings, cpu_features))
 
 
-def _repacked(facts: ModelFacts, settings: EngineSettings, cpu_features: Collection[str]) -> list[TensorInfo]:
+def _repacked(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> list[TensorInfo]:
     if not settings.repack:
         return []
     rows = (

@@ -9,8 +9,8 @@ wheels: glibc's allocator, and libstdc++ strings of the old ABI, which share one
 from __future__ import annotations
 
 from shoestring.models.facts import ModelFacts, TokenizerFacts
-from shoestring.planning.base import EngineSettings
-from shoestring.planning.kv_cache import padded_context
+from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.kv_cache import padded_context
 
 BASELINE_BYTES = 34_670_000
 """An idle worker that has loaded a model of a few kilobytes and answered once, less this module's other terms.
@@ -68,7 +68,7 @@ def graph_bytes(facts: ModelFacts) -> int:
     return _GRAPHS_KEPT * graph + nodes * _SCHEDULED_NODE + 2 * len(facts.tensors) * _GRAPH_TENSOR
 
 
-def work_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+def work_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of the threads' work space: a micro-batch converted to the type that the weights multiply with.
 
     Source: `ggml_graph_plan` in `ggml/src/ggml-cpu/ggml-cpu.c`. Without flash attention it also holds the
@@ -83,7 +83,7 @@ def work_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
     return round(work)
 
 
-def sampling_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+def sampling_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of the samplers' candidates: id, logit and probability of every token, for each sequence."""
     return 12 * facts.vocab_size * settings.batch
 
@@ -105,7 +105,7 @@ def _buckets(elements: int) -> int:
     return next((n for n in _BUCKETS if n >= elements), elements)
 
 
-def runtime_terms(facts: ModelFacts, settings: EngineSettings, baseline_bytes: int) -> dict[str, int]:
+def runtime_terms(facts: ModelFacts, settings: LlamaCppSettings, baseline_bytes: int) -> dict[str, int]:
     """Every term of this module by name."""
     return {
         "worker": baseline_bytes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoestring.models.facts import AttentionFacts, ModelFacts
-from shoestring.planning.base import EngineSettings, KvPrecision
+from shoestring.planning.base import LlamaCppSettings, KvPrecision
 
 PADDING = 256  # cells; llama.cpp rounds each sequence's context and window up to this (GGML_PAD in llama-context.cpp)
 
@@ -11,12 +11,12 @@ _BLOCK: dict[KvPrecision, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "
 """Values in a block, bytes of a block (ggml's own type table)."""
 
 
-def padded_context(settings: EngineSettings) -> int:
+def padded_context(settings: LlamaCppSettings) -> int:
     """Cells that llama.cpp reserves for one sequence: the context rounded up to 256."""
     return _pad(settings.context)
 
 
-def cells_per_sequence(attention: AttentionFacts, settings: EngineSettings) -> int:
+def cells_per_sequence(attention: AttentionFacts, settings: LlamaCppSettings) -> int:
     """Cells of one layer for one sequence: the context, or a sliding window plus one micro-batch, rounded up to 256.
 
     Source: `llama_kv_cache_iswa` in llama.cpp (not unified: each sequence has its own cells).
@@ -34,7 +34,7 @@ def row_bytes(n_values: int, precision: KvPrecision) -> int:
     return -(-n_values // per_block) * block_bytes
 
 
-def kv_cache_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+def kv_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of all keys and values: Σ over layers of cells · batch · (key row + value row).
 
     Raises:

@@ -9,9 +9,9 @@ feed-forward → add; which biases, norms and fused matrices a block has is read
 from __future__ import annotations
 
 from shoestring.models.facts import AttentionFacts, ModelFacts
-from shoestring.planning.base import EngineSettings
-from shoestring.planning.graph_memory import Tensor, buffer_bytes
-from shoestring.planning.kv_cache import cells_per_sequence, padded_context
+from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.graph_memory import Tensor, buffer_bytes
+from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, padded_context
 
 F32, F16, I32, I64 = 4, 2, 4, 8
 
@@ -33,7 +33,7 @@ def unaccounted(facts: ModelFacts) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def compute_buffer_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+def compute_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of llama.cpp's compute buffer, as it logs them ("CPU compute buffer size").
 
     The caller has made sure that `unaccounted(facts)` is empty.
@@ -41,7 +41,7 @@ def compute_buffer_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
     return _ForwardPass(facts, settings).buffer_bytes()
 
 
-def output_buffer_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
+def output_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of the logits handed to the sampler: one row of the vocabulary for each sequence."""
     return facts.vocab_size * settings.batch * F32
 
@@ -49,7 +49,7 @@ def output_buffer_bytes(facts: ModelFacts, settings: EngineSettings) -> int:
 class _ForwardPass:
     """llama.cpp's worst-case graph: a full micro-batch against a full cache, one output a sequence."""
 
-    def __init__(self, facts: ModelFacts, settings: EngineSettings) -> None:
+    def __init__(self, facts: ModelFacts, settings: LlamaCppSettings) -> None:
         self.facts = facts
         self.settings = settings
         n_ctx = padded_context(settings) * settings.batch

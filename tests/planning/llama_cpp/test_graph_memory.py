@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoestring.planning.graph_memory import ALIGNMENT, Tensor, buffer_bytes
+from shoestring.planning.llama_cpp.graph_memory import ALIGNMENT, Tensor, buffer_bytes
 
 
 def tensor(n: int, *sources: Tensor, in_place: bool = False) -> Tensor:

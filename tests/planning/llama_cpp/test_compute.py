@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from planning_facts import WriteModel, make_facts
 
 from shoestring.models.gguf_facts import read_facts
-from shoestring.planning.base import EngineSettings
-from shoestring.planning.compute import (
+from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.compute import (
     SEQUENTIAL_BLOCKS,
     compute_buffer_bytes,
     output_buffer_bytes,
     unaccounted,
 )
 from shoestring.planning.dry_run import dry_run
-from shoestring.planning.kv_cache import kv_cache_bytes
+from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes
 
 LOGGED = 5300  # bytes; the engine logs MiB with two decimals
 SMALL = {"hidden": 256, "heads": 4, "kv_heads": 2, "feed_forward": 704, "vocabulary": 1024, "layers": 7}
@@ -35,10 +35,10 @@ SHAPES = {
     "phi3": {"fused": True},
 }
 SETTINGS = (
-    EngineSettings(context=2048),
-    EngineSettings(context=2000, batch=3, ubatch=64),
-    EngineSettings(context=1024, ubatch=128, flash_attention=False),
-    EngineSettings(context=2048, batch=2, kv_precision="q8_0"),
+    LlamaCppSettings(context=2048),
+    LlamaCppSettings(context=2000, batch=3, ubatch=64),
+    LlamaCppSettings(context=1024, ubatch=128, flash_attention=False),
+    LlamaCppSettings(context=2048, batch=2, kv_precision="q8_0"),
 )
 
 
@@ -49,7 +49,7 @@ def test_every_architecture_with_a_formula_is_checked_here() -> None:
 @pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("asked", SETTINGS)
 def test_equals_the_engine_s_figures(
-    architecture: str, asked: EngineSettings, write_model: WriteModel
+    architecture: str, asked: LlamaCppSettings, write_model: WriteModel
 ) -> None:
     facts = write_model(random_gguf.Shape(architecture, **{**SMALL, **SHAPES[architecture]}))  # type: ignore[arg-type]
     engine = dry_run(facts.files, asked)
@@ -63,7 +63,7 @@ def test_equals_the_engine_s_figures(
 def test_starters_equal_the_engine_s_figures(
     context: int, flash_attention: bool, smollm2_files: tuple[Path, ...], gemma_files: tuple[Path, ...]
 ) -> None:
-    asked = EngineSettings(context=context, flash_attention=flash_attention)
+    asked = LlamaCppSettings(context=context, flash_attention=flash_attention)
     for files in (smollm2_files, gemma_files):
         facts, engine = read_facts(files, id="starter"), dry_run(files, asked)
         assert compute_buffer_bytes(facts, asked) == pytest.approx(engine.compute_buffer_bytes, abs=LOGGED)
@@ -71,7 +71,7 @@ def test_starters_equal_the_engine_s_figures(
 
 
 def test_leaving_out_repeated_layers_changes_nothing() -> None:
-    asked = EngineSettings(context=1024)
+    asked = LlamaCppSettings(context=1024)
     assert compute_buffer_bytes(make_facts(layers=5), asked) == compute_buffer_bytes(
         make_facts(layers=60), asked
     )
@@ -86,9 +86,9 @@ def test_leaving_out_repeated_layers_changes_nothing() -> None:
 def test_grows_with_context_and_micro_batch(context: int, ubatch: int, flash_attention: bool) -> None:
     # With sliding windows it need not: a full mask that is done with leaves a hole, and a larger one holds more.
     facts = make_facts()
-    asked = EngineSettings(context=context, ubatch=ubatch, flash_attention=flash_attention)
-    longer = EngineSettings(context=context + 256, ubatch=ubatch, flash_attention=flash_attention)
-    wider = EngineSettings(context=context, ubatch=2 * ubatch, flash_attention=flash_attention)
+    asked = LlamaCppSettings(context=context, ubatch=ubatch, flash_attention=flash_attention)
+    longer = LlamaCppSettings(context=context + 256, ubatch=ubatch, flash_attention=flash_attention)
+    wider = LlamaCppSettings(context=context, ubatch=2 * ubatch, flash_attention=flash_attention)
     assert compute_buffer_bytes(facts, asked) <= compute_buffer_bytes(facts, longer)
     assert compute_buffer_bytes(facts, asked) <= compute_buffer_bytes(facts, wider)
 

@@ -1,0 +1,1 @@
+"""What models need on llama.cpp: weights, cache, compute and the worker, each by formula."""

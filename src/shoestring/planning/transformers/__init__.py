@@ -1,0 +1,1 @@
+"""What models need on transformers: modules, weights, cache, compute and the worker, each by formula."""
