@@ -9,7 +9,7 @@ feed-forward → add; which biases, norms and fused matrices a block has is read
 from __future__ import annotations
 
 from shoestring.models.facts import AttentionFacts, ModelFacts
-from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.base import Group, LlamaCppSettings
 from shoestring.planning.llama_cpp.graph_memory import Tensor, buffer_bytes
 from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, padded_context
 
@@ -21,16 +21,17 @@ SEQUENTIAL_BLOCKS = frozenset(
 """Architectures whose graph is the sequence above, each held against the engine's own figure in the tests."""
 
 
-def unaccounted(facts: ModelFacts) -> tuple[str, ...]:
-    """Why cache and compute have no formula for this model, a sentence each; empty where they have one."""
-    reasons = list(facts.not_understood)
-    if facts.architecture not in SEQUENTIAL_BLOCKS:
-        reasons.append(f"The compute graph of {facts.architecture} models is not known to this version.")
+def unaccounted(facts: ModelFacts) -> dict[Group, str]:
+    """Why cache or compute have no formula for this model, a sentence each; empty where they have one."""
+    reasons: dict[Group, str] = {}
+    if facts.not_understood or any(layer.attention is None for layer in facts.layers):
+        found = facts.not_understood or ("Some layers have no attention that this version can count.",)
+        reasons["kv_cache"] = reasons["compute"] = " ".join(found)
+    elif facts.architecture not in SEQUENTIAL_BLOCKS:
+        reasons["compute"] = f"The compute graph of {facts.architecture} models is not known to this version."
     elif any("_exps." in tensor.name for tensor in facts.tensors):
-        reasons.append("The compute graph of a mixture of experts is not known to this version.")
-    if not reasons and any(layer.attention is None for layer in facts.layers):
-        reasons.append("Some layers have no attention that this version can count.")
-    return tuple(reasons)
+        reasons["compute"] = "The compute graph of a mixture of experts is not known to this version."
+    return reasons
 
 
 def compute_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:

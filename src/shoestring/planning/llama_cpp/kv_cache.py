@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from shoestring.models.facts import AttentionFacts, ModelFacts
-from shoestring.planning.base import LlamaCppSettings, KvPrecision
+from shoestring.planning.base import KvPrecision, LlamaCppSettings
 
 PADDING = 256  # cells; llama.cpp rounds each sequence's context and window up to this (GGML_PAD in llama-context.cpp)
 
-_BLOCK: dict[KvPrecision, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
+_BLOCK: dict[KvPrecision, tuple[int, int]] = {
+    "f32": (1, 4),
+    "bf16": (1, 2),
+    "f16": (1, 2),
+    "q8_0": (32, 34),
+    "q4_0": (32, 18),
+}
 """Values in a block, bytes of a block (ggml's own type table)."""
 
 
@@ -35,20 +41,30 @@ def row_bytes(n_values: int, precision: KvPrecision) -> int:
 
 
 def kv_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
-    """Bytes of all keys and values: Σ over layers of cells · batch · (key row + value row).
+    """Bytes of all keys and values, and of recurrent state.
 
     Raises:
-        ValueError: a layer's cells cannot be counted; callers ask `unaccounted` first.
+        ValueError: a layer's memory cannot be counted; callers ask `unaccounted` first.
     """
-    total = 0
-    for i, layer in enumerate(facts.layers):
-        a = layer.attention
-        if a is None:
-            raise ValueError(f"layer {i} keeps no key-value cells that are understood here")
-        row = row_bytes(a.kv_heads * a.head_dim_k, settings.kv_precision)
-        row += row_bytes(a.kv_heads * a.head_dim_v, settings.kv_precision)
-        total += cells_per_sequence(a, settings) * settings.batch * row
-    return total
+    return sum(layer_cache_bytes(facts, settings))
+
+
+def layer_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> tuple[int, ...]:
+    """The same of every layer: cells · batch · (key row + value row).
+
+    Raises:
+        ValueError: a layer's memory cannot be counted; callers ask `unaccounted` first.
+    """
+    return tuple(_layer_bytes(i, facts, settings) for i in range(len(facts.layers)))
+
+
+def _layer_bytes(i: int, facts: ModelFacts, settings: LlamaCppSettings) -> int:
+    a = facts.layers[i].attention
+    if a is None:
+        raise ValueError(f"layer {i} keeps no key-value cells that are understood here")
+    row = row_bytes(a.kv_heads * a.head_dim_k, settings.kv_precision)
+    row += row_bytes(a.kv_heads * a.head_dim_v, settings.kv_precision)
+    return cells_per_sequence(a, settings) * settings.batch * row
 
 
 def _pad(cells: int) -> int:
