@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shoestring.errors import DoesNotFitError, EngineError, UsageError
+from shoestring.errors import DoesNotFitError, EngineError
 from shoestring.planning.base import Plan, PlanReport, Request
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from shoestring.models.inspect import InspectReport
     from shoestring.models.progress import Progress
     from shoestring.models.reference import Reference, Resolved
+    from shoestring.planning.calibration import Calibration
     from shoestring.runtime.process import WorkerProcess
+
+_DECISIVE = 0.1  # of a plan's total: how far from its budget no calibration changes the answer
 
 # Imports stand inside the functions: `doctor` needs no planner, and while `load` reads headers a worker already starts.
 
@@ -55,30 +58,79 @@ def inspect(
 def plan(
     model: Reference,
     *,
+    hardware: Hardware | str | None = None,
+    ram: int | str | None = None,
+    vram: int | str | None = None,
     context: int | None = None,
-    batch: int = 1,
-    budget: int | str | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
+    kv_precision: str | None = None,
+    engine: str | None = None,
+    purpose: str = "inference",
+    quality_floor: str | None = None,
     exact: bool = False,
     progress: Progress | None = None,
     offline: bool = False,
 ) -> PlanReport:
-    """What running a model here would take, whether it fits, and what would.
+    """What running or training a model would take, whether it fits, and what would.
 
     Args:
-        context: tokens one sequence may hold; None: the smaller of the model's and 4096.
-        batch: sequences side by side.
-        budget: memory it may use, in bytes or as text ("2GB"); None: what the machine has free.
-        exact: ask the engine for its buffers instead of computing them (about a second).
+        hardware: a named machine ("t4", "laptop-16gb"), or one as `probe` gives it; None: this machine.
+        ram: main memory it may use, in bytes or as text ("12GB"); None: what the machine has free.
+        vram: memory of its GPUs together, likewise; 0 plans without a GPU.
+        context: tokens one sequence may hold; None: the smaller of the model's and 4096 (training: 1024).
+        batch: sequences side by side; in training the examples of one step. None: 1, in training 16.
+        precision: of the weights ("bf16", "int8", "nf4", "Q4_K_M"…); None: the best that fits.
+        kv_precision: of the cache ("f16", "q8_0", "q4_0"…).
+        engine: "llama_cpp", "transformers" or "vllm"; None: the best.
+        purpose: "inference", or a way of training: "full", "lora", "qlora".
+        quality_floor: a precision below which none is recommended.
+        exact: ask the engine for its figures instead of computing them (seconds).
 
     Raises:
         UsageError: the request can never work.
         Else as `read_model`.
     """
-    request = _request(context, batch, budget)
+    from shoestring.planning.request import request
+
+    wanted = request(
+        context=context,
+        batch=batch,
+        ram=ram,
+        vram=vram,
+        precision=precision,
+        kv_precision=kv_precision,
+        engine=engine,
+        purpose=purpose,
+        quality_floor=quality_floor,
+    )
+    machine = _machine(hardware, wanted)
     facts = read_model(model, progress=progress, offline=offline)
     from shoestring.planning import solver
 
-    return solver.plan(facts, _probe(), request, exact=exact)
+    here = hardware is None
+    return solver.plan(facts, machine, wanted, exact=exact, calibrations=_calibrations() if here else None)
+
+
+def _machine(hardware: Hardware | str | None, wanted: Request) -> Hardware:
+    """The machine to plan for: a named one, a given one or this one, with the GPU memory that was asked for."""
+    from shoestring.hardware.catalog import custom, named
+
+    if isinstance(hardware, str):
+        hardware = named(hardware)
+    elif hardware is None:
+        from shoestring.hardware.bandwidth import with_bandwidth
+
+        hardware = with_bandwidth(_probe(), measure=True)
+    return custom(None, wanted.vram_bytes, hardware)
+
+
+def _calibrations() -> dict[str, Calibration]:
+    """What earlier loads on this machine taught, by engine."""
+    from shoestring.planning.calibration import calibrations
+    from shoestring.runtime.ledger import Ledger
+
+    return calibrations(Ledger().observations())
 
 
 def pull(model: Reference, *, progress: Progress | None = None) -> Resolved:
@@ -116,9 +168,14 @@ def load(
         EngineError, WorkerError: loading failed.
         Else as `plan`.
     """
+    from shoestring.planning.request import whole
+
     loaded = open_model(
         model,
-        _request(context, batch),
+        Request(
+            whole(context, "context", "tokens") if context is not None else None,
+            whole(batch, "batch", "sequences"),
+        ),
         in_process=in_process,
         guard=guard,
         progress=progress,
@@ -153,9 +210,7 @@ def open_model(
     hardware = _probe()
     if problem := cpu_problem(hardware.cpu):
         raise EngineError(problem.what, problem.fix)
-    from shoestring.planning import solver
-
-    report = solver.plan(facts, hardware, request)
+    report = _plan_to_load(facts, hardware, request)
     chosen = report.plans[0]
     if not chosen.fits:
         raise _does_not_fit(report)
@@ -169,36 +224,25 @@ def open_model(
     )
 
 
+def _plan_to_load(facts: ModelFacts, hardware: Hardware, request: Request) -> PlanReport:
+    """The plan that a load follows: on the CPU, where this version loads models.
+
+    What earlier loads taught is looked up only where it could change the answer: it costs a tenth of the start.
+    """
+    from shoestring.planning import solver
+
+    on_cpu = replace(hardware, gpus=())
+    report = solver.plan(facts, on_cpu, request)
+    headroom, total = report.plans[0].headroom_bytes, report.plans[0].bytes.total
+    if headroom is None or total is None or abs(headroom) > total * _DECISIVE:
+        return report
+    return solver.plan(facts, on_cpu, request, calibrations=_calibrations())
+
+
 def _probe() -> Hardware:
     from shoestring.hardware.probe import probe
 
     return probe()
-
-
-def _request(context: int | None, batch: int, budget: int | str | None = None) -> Request:
-    """The request, once its types are right; whether its values can work is the planner's to say."""
-    if context is not None and not _is_whole(context):
-        raise UsageError(f"context is {context!r}, but it must be a whole number of tokens.")
-    if not _is_whole(batch):
-        raise UsageError(f"batch is {batch!r}, but it must be a whole number of sequences.")
-    return Request(context, batch, _bytes(budget))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _bytes(budget: int | str | None) -> int | None:
-    if not isinstance(budget, str):
-        if budget is not None and not _is_whole(budget):
-            raise UsageError(f"budget is {budget!r}, but it must be whole bytes, or text such as '2GB'.")
-        return budget
-    from shoestring.units import parse_bytes
-
-    try:
-        return parse_bytes(budget)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from error
 
 
 def _does_not_fit(report: PlanReport) -> DoesNotFitError:
@@ -231,6 +275,9 @@ def describe_difference(asked: Plan, alternative: Plan) -> str:
         changes.append(f"a batch of {alternative.batch}")
     if alternative.kv_precision != asked.kv_precision:
         changes.append(f"a {alternative.kv_precision} cache")
-    if alternative.settings.ubatch != asked.settings.ubatch:
-        changes.append(f"prompts read {alternative.settings.ubatch} tokens at a time")
+    ubatch = getattr(alternative.settings, "ubatch", None)
+    if ubatch != getattr(asked.settings, "ubatch", None):
+        changes.append(f"prompts read {ubatch} tokens at a time")
+    if alternative.precision != asked.precision:
+        changes.append(f"{alternative.precision} weights")
     return " and ".join(changes) or "nothing else"

@@ -20,56 +20,111 @@ if TYPE_CHECKING:
 
     from shoestring.planning.base import Plan, PlanReport
 
-_BAR = 30  # characters for the whole total
-
 
 @click.command()
 @_options.model
-@_options.context
-@click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Sequences side by side.")
+@click.option("--hardware", metavar="NAME", help="Plan for a named machine, such as t4 or laptop-16gb.")
 @click.option(
-    "--ram", metavar="SIZE", help="Plan for this much memory, such as 2GB.  [default: what is free]"
+    "--ram", metavar="SIZE", help="Main memory to plan with, such as 12GB.  [default: what is free]"
 )
-@click.option("--exact", is_flag=True, help="Ask the engine for its buffers (about a second).")
+@click.option("--vram", metavar="SIZE", help="GPU memory to plan with, such as 15GB; 0 plans without a GPU.")
+@_options.context
+@click.option("--batch", type=int, metavar="N", help="Sequences side by side; in training, examples a step.")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="Of the weights: bf16, int8, nf4, Q4_K_M…  [default: the best that fits]",
+)
+@click.option("--kv", "kv_precision", metavar="NAME", help="Of the KV cache: f16, q8_0, q4_0…")
+@click.option("--engine", metavar="NAME", help="llama_cpp, transformers or vllm.  [default: the best]")
+@click.option(
+    "--for", "purpose", default="inference", show_default=True, metavar="PURPOSE",
+    help="inference, or a way of training: full, lora or qlora.",
+)  # fmt: skip
+@click.option("--at-least", "quality_floor", metavar="NAME", help="Recommend no precision below this one.")
+@click.option("--exact", is_flag=True, help="Ask the engine for its figures (a dry run, seconds).")
 @_options.as_json
-def plan(model: str, context: int | None, batch: int, ram: str | None, exact: bool, as_json: bool) -> int:
-    """Show how much memory a model needs here, whether it fits, and what would.
+def plan(
+    model: str,
+    hardware: str | None,
+    ram: str | None,
+    vram: str | None,
+    context: int | None,
+    batch: int | None,
+    precision: str | None,
+    kv_precision: str | None,
+    engine: str | None,
+    purpose: str,
+    quality_floor: str | None,
+    exact: bool,
+    as_json: bool,
+) -> int:
+    """Show how much memory a model needs, whether it fits, and what would.
 
-    MODEL is a name (see `shoestring models list`) or the path of a .gguf file. The exit status is 3 when what was asked for does not fit.
+    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json and
+    safetensors. No weights are read. The exit status is 3 when what was asked for does not fit.
 
     \b
     Examples:
       shoestring plan smollm2
       shoestring plan smollm2 --context 8192 --ram 512MB
+      shoestring plan ./Llama-3-8B --hardware t4
+      shoestring plan ./Llama-3-8B --hardware rtx-3060 --precision Q4_K_M --batch 4
+      shoestring plan ./Llama-3-8B --hardware t4 --for qlora --context 1024 --batch 16
     """
     from shoestring import api
 
     with FetchDisplay() as progress:
-        found = api.plan(model, context=context, batch=batch, budget=ram, exact=exact, progress=progress)
+        found = api.plan(
+            model,
+            hardware=hardware,
+            ram=ram,
+            vram=vram,
+            context=context,
+            batch=batch,
+            precision=precision,
+            kv_precision=kv_precision,
+            engine=engine,
+            purpose=purpose,
+            quality_floor=quality_floor,
+            exact=exact,
+            progress=progress,
+        )
     present(found, view, as_json=as_json)
     return 0 if found.plans[0].fits else DOES_NOT_FIT
 
 
 def view(found: PlanReport) -> Iterator[RenderableType]:
-    """The report for people."""
+    """The report for people: the plan that matters most in full, then the others a line each."""
     from rich.text import Text
 
-    asked = found.plans[0]
+    shown = found.recommended or 0
+    first = found.plans[0]
     yield Text.assemble((found.model, "bold"), f" on {found.hardware}")
-    yield Text(_settings(asked), style="dim")
+    yield Text(_settings(first), style="dim")
     yield ""
-    yield _memory(asked)
+    yield from _devices(first)
     yield ""
-    yield _verdict(asked)
-    yield Text(_largest(found))
-    for note in asked.notes:
+    yield _verdict(first)
+    yield from _limits(found)
+    for note in dict.fromkeys(first.notes):
         yield Text.assemble(("! ", "bold yellow"), note)
     if len(found.plans) > 1:
         yield ""
-        yield _alternatives(found)
+        yield _others(found, shown)
 
 
 def _settings(plan: Plan) -> str:
+    from shoestring.planning.base import TrainingSettings
+
+    settings = plan.settings
+    if isinstance(settings, TrainingSettings):
+        checkpointing = "with" if settings.gradient_checkpointing else "without"
+        return (
+            f"{settings.method} · {plan.precision} weights · {plan.context:,} tokens × {plan.batch} at once × "
+            f"{settings.accumulation} accumulated · {settings.optimizer} · {checkpointing} gradient checkpointing · "
+            f"by {plan.method}"
+        )
     batch = "" if plan.batch == 1 else f" × {plan.batch} sequences"
     return (
         f"context {plan.context:,}{batch} · {plan.precision} weights · {plan.kv_precision} cache · "
@@ -77,56 +132,75 @@ def _settings(plan: Plan) -> str:
     )
 
 
-def _memory(plan: Plan) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _devices(plan: Plan) -> Iterator[RenderableType]:
+    from shoestring.cli._memory_bar import bar, legend
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    terms = (
-        ("weights", plan.bytes.weights),
-        ("KV cache", plan.bytes.kv_cache),
-        ("compute", plan.bytes.compute),
-        ("runtime", plan.bytes.runtime),
-    )
-    for name, n_bytes in terms:
-        share = n_bytes / max(1, plan.bytes.total)
-        table.add_row(name, format_bytes(n_bytes), Text("█" * round(_BAR * share) or "▏", style="cyan"))
-    budget = f"of {format_bytes(plan.budget_bytes)} that may be used"
-    table.add_row(Text("total", style="bold"), Text(format_bytes(plan.bytes.total), style="bold"), budget)
-    table.add_row("while loading", format_bytes(plan.bytes.load_peak), "")
-    return table
+    for name, device in plan.placement.items():
+        yield from bar(name, device, lone=len(plan.placement) == 1)
+    yield legend(plan)
 
 
 def _verdict(plan: Plan) -> Text:
     from rich.text import Text
 
     verdict = ("Fits. ", "bold green") if plan.fits else ("Does not fit. ", "bold red")
+    if plan.bytes.total is None:
+        verdict = ("Not known. ", "bold yellow")
     return Text.assemble(verdict, plan.reason)
 
 
-def _largest(found: PlanReport) -> str:
-    if found.largest_context is None:
-        return "No context fits with these settings."
-    return f"The largest context that fits: {found.largest_context:,} tokens."
+def _limits(found: PlanReport) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    first = found.plans[0]
+    if first.bytes.total is not None:
+        if found.largest_context is None:
+            yield Text("No context fits with these settings.")
+        else:
+            batch = f" · {found.largest_batch:,} sequences" if found.largest_batch else ""
+            yield Text(f"The most that fits: a context of {found.largest_context:,} tokens{batch}.")
+    speed = first.tokens_per_s
+    if speed.estimate is not None:
+        limit = "" if speed.limit is None else f"; the memory's limit is {_rate(speed.limit)}"
+        yield Text(f"About {_rate(speed.estimate)} tokens a second{limit}.")
+    elif speed.limit is not None:
+        yield Text(f"At most {_rate(speed.limit)} tokens a second: the memory's limit.")
+    if first.footprint_bytes is not None:
+        yield Text(f"get_memory_footprint() would print {format_bytes(first.footprint_bytes)}.", style="dim")
 
 
-def _alternatives(found: PlanReport) -> Table:
+def _rate(tokens_per_s: float) -> str:
+    return f"{tokens_per_s:.2g}" if tokens_per_s < 10 else f"{tokens_per_s:,.0f}"
+
+
+def _others(found: PlanReport, shown: int) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("what would fit", "context", "cache", "total", "to spare"):
-        left = name in ("what would fit", "cache")
-        table.add_column(name, justify="left" if left else "right", no_wrap=not left)
-    for index, option in enumerate(found.plans[1:], 1):
-        table.add_row(
-            option.reason,
+    speeds = any(plan.tokens_per_s.limit for plan in found.plans)
+    left = ("", "engine", "weights", "cache", "where", "")
+    columns = ["", "engine", "weights", "cache", "context", "batch", "total", "to spare", "where"]
+    for name in [*columns, *(["tok/s"] if speeds else [])]:
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    for index, option in enumerate(found.plans):
+        row = [
+            "▸" if index == found.recommended else "",
+            option.engine,
+            option.precision,
+            option.kv_precision or "",
             f"{option.context:,}",
-            option.kv_precision,
-            format_bytes(option.bytes.total),
-            format_bytes(option.headroom_bytes),
-            style="bold" if index == found.recommended else None,
-        )
+            f"{option.batch}",
+            _bytes(option.bytes.total),
+            _bytes(option.headroom_bytes),
+            " + ".join(option.placement),
+        ]
+        if speeds:
+            rate = option.tokens_per_s.estimate or option.tokens_per_s.limit
+            sign = "" if option.tokens_per_s.estimate else "≤ "
+            row.append("" if rate is None else sign + _rate(rate))
+        table.add_row(*row, style="bold" if index == found.recommended else None if option.fits else "dim")
     return table
+
+
+def _bytes(n_bytes: int | None) -> str:
+    return "?" if n_bytes is None else format_bytes(n_bytes)

@@ -30,7 +30,7 @@ from shoestring.engines.base import (
 )
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.models.facts import ModelFacts, Parameters, TokenizerFacts, Weights
-from shoestring.planning.base import LlamaCppSettings, Plan, PlanBytes, TokensPerSecond
+from shoestring.planning.base import CPU, DevicePlan, LlamaCppSettings, Plan, PlanBytes, TokensPerSecond
 from shoestring.units import MiB
 
 SPECIAL_TOKENS = {"<|start|>": 256, "<|end|>": 257}
@@ -271,14 +271,15 @@ _TOKENIZER = TokenizerFacts(
 
 def _plan(script: Script, context: int, batch: int) -> Plan:
     total = _WORKER_BYTES + script.load_bytes
+    held = PlanBytes(script.load_bytes, 0, 0, _WORKER_BYTES, total, total)
     return Plan(
         engine="fake",
         precision="none",
         kv_precision="f16",
         context=context,
         batch=batch,
-        placement={"cpu": total},
-        bytes=PlanBytes(script.load_bytes, 0, 0, _WORKER_BYTES, total, total),
+        placement={CPU: DevicePlan(held, total, 1)},
+        bytes=held,
         budget_bytes=total,
         fits=True,
         headroom_bytes=0,

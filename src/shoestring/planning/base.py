@@ -231,7 +231,9 @@ class MemoryModel(Protocol):
     `settings` are the engine's own; a model is only given those (hence `Any`: the solver keeps the pairs together).
     """
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """The engine's registry name."""
 
     def units(self, facts: ModelFacts, settings: Any, hardware: Hardware) -> tuple[Unit, ...]:
         """The parts that can be placed, in the order in which a token passes through them.
@@ -314,11 +316,12 @@ class Plan:
         terms: what `bytes.total` is the sum of, in bytes by name.
         footprint_bytes: what transformers' `get_memory_footprint()` would print, scales of 4-bit weights left out;
             None for other engines.
+        converted: whether the weights are a file that has yet to be made (a GGUF of a checkpoint).
     """
 
     engine: str
     precision: str
-    kv_precision: KvPrecision
+    kv_precision: KvPrecision | None
     context: int
     batch: int
     placement: dict[str, DevicePlan]
@@ -333,6 +336,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     terms: dict[str, int] = field(default_factory=dict)
     footprint_bytes: int | None = None
+    converted: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
-from shoestring.errors import ModelError, UsageError
-from shoestring.hardware.base import Hardware, Memory
+from shoestring.errors import UsageError
+from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
-from shoestring.planning.base import (
-    LlamaCppSettings,
-    Method,
-    Plan,
-    PlanBytes,
-    PlanReport,
-    Request,
-    TokensPerSecond,
-)
-from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
-from shoestring.planning.llama_cpp.kv_cache import PADDING, kv_cache_bytes
-from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
-from shoestring.planning.llama_cpp.weights import mapped_bytes, repacked_bytes
-from shoestring.units import MiB, format_bytes
+from shoestring.planning import budgets as amounts
+from shoestring.planning.base import Method, Plan, PlanReport, Request
+from shoestring.planning.building import build
+from shoestring.planning.calibration import Calibration, sentence
+from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files
+from shoestring.planning.placement import Placed, fits, place
+from shoestring.planning.ranking import good_enough, key, why
+from shoestring.planning.speed import decode_speed
 
 DEFAULT_CONTEXT = 4096
 """Tokens, where the model allows as many: enough for a long chat, and the cache stays small."""
@@ -30,20 +26,12 @@ LEAST_CONTEXT = 2
 """One token of prompt and one of answer; llama.cpp aborts on a context of 1."""
 
 MOST_SEQUENCES = 256
-"""llama.cpp's own limit (`LLAMA_MAX_SEQ`)."""
+"""llama.cpp's own limit (`LLAMA_MAX_SEQ`), held for every engine."""
 
-SMALLER_UBATCH = 128
-"""Tokens computed at once in the alternative that saves work space; its prefill is slower."""
+_TRIED_FURTHER = 3  # candidates for which something smaller is looked for where none fits
 
-
-def safety_margin_bytes(memory: Memory) -> int:
-    """Memory that a plan leaves free: a tenth of the machine's (or its cgroup's), at most 512 MiB.
-
-    Half of it is the floor under which the guard stops a worker; the other half is for what other
-    programs take meanwhile and for the plan's own error.
-    """
-    whole = memory.total_bytes if memory.limit_bytes is None else memory.limit_bytes
-    return min(512 * MiB, whole // 10)
+CONTEXT_STEP = 256
+"""Tokens: llama.cpp reserves whole blocks of so many, so only their ends need a look."""
 
 
 def plan(
@@ -52,31 +40,38 @@ def plan(
     request: Request,
     *,
     exact: bool = False,
-    baseline_bytes: int = BASELINE_BYTES,
+    calibrations: Mapping[str, Calibration] | None = None,
 ) -> PlanReport:
-    """What running a GGUF model on llama.cpp would take of this machine's main memory.
+    """What running (or training) a model on a machine would take, on every engine that can, best first.
 
     Args:
-        exact: ask the engine for its cache and compute buffers (a dry run, about a second) instead of
-            computing them. A model that the formula cannot account for is always asked about.
-        baseline_bytes: what a worker holds whatever the model, if it was measured on this machine.
+        exact: ask the engine for the first plan's figures (a dry run, about a second) instead of computing them. A
+            model that the formula cannot account for is always asked about where its files are here.
+        calibrations: what earlier loads on this machine taught, by engine.
 
     Returns:
-        The plan asked for first; where it does not fit, the nearest that do. `terms` are the first plan's.
+        The plan asked for first, with every choice that was left open made in the best way that fits; then the
+        runners-up; where it does not fit, the nearest that do.
 
     Raises:
         UsageError: the request can never work, whatever the machine.
-        ModelError: a term has no figure for this model, neither by formula nor from the engine.
         EngineError: the dry run failed.
     """
-    cores = hardware.cpu.cores_logical
-    settings = LlamaCppSettings(
-        context=_context(facts, request),
-        batch=_batch(request),
-        threads=max(1, cores - 1),  # why: docs/decisions/0004
-        prefill_threads=cores,
-    )
-    return _Solver(facts, hardware, request, exact, baseline_bytes).report(settings)
+    if request.purpose != "inference":
+        from shoestring.planning.training.solver import plan_training
+
+        return plan_training(facts, hardware, request)
+    _check_batch(request)
+    return _Solver(facts, hardware, request, exact, calibrations or {}).report(_context(facts, request))
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    candidate: Candidate
+    placed: Placed
 
 
 @dataclass
@@ -85,208 +80,150 @@ class _Solver:
     hardware: Hardware
     request: Request
     exact: bool
-    baseline_bytes: int
+    calibrations: Mapping[str, Calibration]
 
-    def report(self, settings: LlamaCppSettings) -> PlanReport:
-        asked, terms = self.asked(settings)
-        by_formula = not self.unaccounted
-        largest = self.largest_context(settings) if by_formula else None
-        plans = [asked]
-        if by_formula and not asked.fits:
-            plans += self.alternatives(settings, largest)
+    def report(self, context: int) -> PlanReport:
+        found = candidates(self.facts, self.hardware, self.request, context)
+        options = sorted(
+            (self.option(candidate) for candidate in found), key=lambda option: key(option.plan, self.request)
+        )
+        if self.exact or options[0].plan.bytes.total is None:
+            options[0] = self.asked_of_the_engine(options[0])
+        asked = options[0]
+        plans = [option.plan for option in options]
+        recommended = next((i for i, plan in enumerate(plans) if self.acceptable(plan)), None)
+        if recommended is None:
+            plans += self.alternatives(options)
+            recommended = next((i for i, plan in enumerate(plans) if self.acceptable(plan)), None)
+        elif len(plans) > 1:
+            clause = why(plans[recommended], plans)
+            plans[recommended] = replace(
+                plans[recommended], reason=f"{plans[recommended].reason} Recommended: {clause}."
+            )
         return PlanReport(
             model=self.facts.id,
-            hardware=f"{self.hardware.cpu.model}, {format_bytes(self.hardware.memory.total_bytes)}",
+            hardware=amounts.describe(self.hardware),
             request=self.request,
-            recommended=next((i for i, candidate in enumerate(plans) if candidate.fits), None),
+            recommended=recommended,
             plans=tuple(plans),
-            largest_context=largest,
-            terms=terms,
+            largest_context=self.largest_context(asked),
+            largest_batch=self.largest_batch(asked),
         )
 
-    @cached_property
-    def budget_bytes(self) -> int:
-        asked = self.request.budget_bytes
-        if asked is None:
-            return self.free_bytes
-        if asked < 1:
-            raise UsageError(
-                f"A memory budget of {asked} bytes can hold nothing.", "Give a size such as 2GB, or none."
-            )
-        return asked
+    def acceptable(self, plan: Plan) -> bool:
+        return plan.fits and good_enough(plan, self.request)
 
     @cached_property
-    def free_bytes(self) -> int:
-        """What this machine can really give."""
-        memory = self.hardware.memory
-        return max(0, memory.available_bytes - safety_margin_bytes(memory))
+    def budgets(self) -> dict[str, int]:
+        return amounts.device_budgets(self.hardware, self.request)
 
     @cached_property
-    def unaccounted(self) -> tuple[str, ...]:
-        return unaccounted(self.facts)
+    def notes(self) -> tuple[str, ...]:
+        return amounts.notes(self.hardware, self.budgets)
 
-    def asked(self, settings: LlamaCppSettings) -> tuple[Plan, dict[str, int]]:
-        """The plan asked for and its terms, by formula or from the engine."""
-        if not (self.exact or self.unaccounted):
-            terms = self.terms(settings)
-            return self.plan(settings, terms, "formula"), terms
-        if not self.facts.files:
-            reasons = " ".join(self.unaccounted) or "Its files are not here."
-            raise ModelError(
-                f"The memory of {self.facts.id} cannot be planned: {reasons}",
-                "Fetch the model first: the engine can then be asked.",
-            )
-        from shoestring.planning.dry_run import dry_run
+    def option(self, candidate: Candidate, *, reason: str | None = None) -> _Option:
+        """By formula, with everything in the best place."""
+        placed = place(candidate.memory, candidate.facts, candidate.settings, self.hardware, self.budgets)
+        return self.built(candidate, placed, reason=reason)
 
-        engine = dry_run(self.facts.files, settings)
-        terms = self.fixed_terms(settings) | {
-            "kv_cache": engine.kv_cache_bytes,
-            "compute_buffer": engine.compute_buffer_bytes,
-            "output_buffer": engine.output_buffer_bytes,
-        }
-        notes = [f"{reason} The engine was asked instead." for reason in self.unaccounted]
-        return self.plan(settings, terms, "dry-run", notes=tuple(notes)), terms
-
-    def terms(self, settings: LlamaCppSettings) -> dict[str, int]:
-        """Every term by formula."""
-        return self.fixed_terms(settings) | {
-            "kv_cache": kv_cache_bytes(self.facts, settings),
-            "compute_buffer": compute_buffer_bytes(self.facts, settings),
-            "output_buffer": output_buffer_bytes(self.facts, settings),
-        }
-
-    def fixed_terms(self, settings: LlamaCppSettings) -> dict[str, int]:
-        """The terms that no dry run tells."""
-        features = self.hardware.cpu.features
-        return {
-            "weights_mapped": mapped_bytes(self.facts, settings, features),
-            "weights_repacked": repacked_bytes(self.facts, settings, features),
-            **runtime_terms(self.facts, settings, self.baseline_bytes),
-        }
-
-    def plan(
-        self,
-        settings: LlamaCppSettings,
-        terms: dict[str, int],
-        method: Method,
-        *,
-        reason: str | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> Plan:
-        figures = self.grouped(terms)
-        headroom = self.budget_bytes - max(figures.total, figures.load_peak)
-        return Plan(
-            engine="llama_cpp",
-            precision=max(self.facts.weights.by_dtype.items(), key=lambda item: item[1])[0],
-            kv_precision=settings.kv_precision,
-            context=settings.context,
-            batch=settings.batch,
-            placement={"cpu": figures.total},
-            bytes=figures,
-            budget_bytes=self.budget_bytes,
-            fits=headroom >= 0,
-            headroom_bytes=headroom,
-            tokens_per_s=TokensPerSecond(),
-            method=method,
-            settings=settings,
-            reason=reason or _reason(figures, headroom, self.budget_bytes),
-            notes=(*notes, *self.budget_notes),
+    def built(
+        self, candidate: Candidate, placed: Placed, *, method: Method = "formula", reason: str | None = None
+    ) -> _Option:
+        notes = [*self.notes, *candidate.notes]
+        calibration = self.calibrations.get(candidate.memory.engine)
+        if calibration is not None and not placed.estimate.missing:
+            placed = replace(placed, estimate=corrected(placed.estimate, calibration))
+            notes.append(sentence(calibration))
+        speed = speed_of(candidate, placed, self.hardware)
+        plan = build(
+            candidate, placed, self.budgets, speed=speed, method=method, reason=reason, notes=tuple(notes)
         )
+        return _Option(plan, candidate, placed)
 
-    @property
-    def budget_notes(self) -> tuple[str, ...]:
-        if self.budget_bytes <= self.free_bytes:
-            return ()
-        free = format_bytes(self.free_bytes)
-        return (f"Planned for a larger machine: this one can give {free} now.",)
+    def asked_of_the_engine(self, option: _Option) -> _Option:
+        """The plan with the engine's own figures, where the engine can be asked; else as it is."""
+        from shoestring.planning.exact import asked_of_the_engine
 
-    def grouped(self, terms: dict[str, int]) -> PlanBytes:
-        """The terms in the plan's groups, and the two peaks.
+        estimate = asked_of_the_engine(option.candidate, option.placed)
+        if estimate is None:
+            return option
+        return self.built(option.candidate, replace(option.placed, estimate=estimate), method="dry-run")
 
-        While loading, the whole file is mapped and the header's arrays lie beside the vocabulary made of
-        them; then cache and output are cleared, while compute, work space and samplers fill with use.
-        """
-        total = sum(terms.values())
-        weights = terms["weights_mapped"] + terms["weights_repacked"]
-        compute = terms["compute_buffer"] + terms["output_buffer"]
-        reading = self.facts.file_bytes + terms["weights_repacked"] + terms["worker"]
-        reading += terms["vocabulary"] + header_bytes(self.facts.tokenizer)
-        loaded = total - terms["compute_buffer"] - terms["work"] - terms["sampling"]
-        return PlanBytes(
-            weights=weights,
-            kv_cache=terms["kv_cache"],
-            compute=compute,
-            runtime=total - weights - compute - terms["kv_cache"],
-            total=total,
-            load_peak=max(reading, loaded),
-        )
-
-    def alternatives(self, settings: LlamaCppSettings, largest: int | None) -> list[Plan]:
-        """Plans near the one asked for that fit, the one that gives up least first."""
+    def alternatives(self, options: list[_Option]) -> list[Plan]:
+        """Plans near the ones asked for that fit, those that give up least first."""
         found = []
-        for reason, candidate in _smaller(settings):
-            option = self.plan(candidate, self.terms(candidate), "formula", reason=reason)
-            if option.fits:
-                found.append(option)
-        if largest is not None:
-            shorter = replace(settings, context=largest)
-            reason = f"A context of {largest:,} tokens is the longest that fits with nothing else given up."
-            found.append(self.plan(shorter, self.terms(shorter), "formula", reason=reason))
-        return found
+        for option in options[:_TRIED_FURTHER]:
+            if option.plan.bytes.total is not None:
+                found += [
+                    self.option(changed, reason=reason).plan for reason, changed in smaller(option.candidate)
+                ]
+                found += self.shorter(option)
+        if self.request.precision is None:
+            context = options[0].plan.context
+            files = smaller_files(self.facts, self.hardware, self.request, context)
+            found += [self.option(changed, reason=reason).plan for reason, changed in files]
+        return [plan for plan in found if self.acceptable(plan)]
 
-    def largest_context(self, settings: LlamaCppSettings) -> int | None:
-        """The longest context that fits, everything else as it is; None where none does.
+    def shorter(self, option: _Option) -> list[Plan]:
+        longest = self.largest_context(option)
+        if longest is None or longest >= option.plan.context:
+            return []
+        settings = replace(option.candidate.settings, context=longest)
+        reason = f"A context of {longest:,} tokens is the longest that fits with nothing else given up."
+        return [self.option(replace(option.candidate, settings=settings), reason=reason).plan]
 
-        llama.cpp reserves whole blocks of 256 cells, so only their ends need a look.
-        """
-
-        def fits(context: int) -> bool:
-            candidate = replace(settings, context=context)
-            return self.plan(candidate, self.terms(candidate), "formula").fits
-
+    def largest_context(self, option: _Option) -> int | None:
+        """The longest context that fits, everything else as it is; None where none does, or nothing is known."""
         limit = self.facts.context_length
-        if fits(limit):
+        if option.plan.bytes.total is None or not limit:
+            return None
+        holds = self.holds(option, "context")
+        if holds(limit):
             return limit
-        fitting, failing = 0, -(-limit // PADDING)
-        while failing - fitting > 1:
-            middle = (fitting + failing) // 2
-            fitting, failing = (middle, failing) if fits(middle * PADDING) else (fitting, middle)
-        return fitting * PADDING or None
+        blocks = _largest(-(-limit // CONTEXT_STEP) - 1, lambda count: holds(count * CONTEXT_STEP))
+        return blocks * CONTEXT_STEP or None
+
+    def largest_batch(self, option: _Option) -> int | None:
+        """The most sequences that fit, everything else as it is; None where not one does, or nothing is known."""
+        if option.plan.bytes.total is None:
+            return None
+        return _largest(MOST_SEQUENCES, self.holds(option, "batch")) or None
+
+    def holds(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], bool]:
+        """Whether the plan fits with another context or batch: in its own place, or in any where it does not fit now."""
+        memory, facts = option.candidate.memory, option.candidate.facts
+
+        def fits_with(value: int) -> bool:
+            old = option.placed.settings
+            settings = replace(old, context=value) if name == "context" else replace(old, batch=value)
+            if option.plan.fits:
+                estimate = memory.estimate(facts, settings, self.hardware, option.placed.assignment)
+            else:
+                estimate = place(memory, facts, settings, self.hardware, self.budgets).estimate
+            return fits(estimate, self.budgets)
+
+        return fits_with
 
 
-def _smaller(settings: LlamaCppSettings) -> list[tuple[str, LlamaCppSettings]]:
-    """What may be given up while the context stays: speed of the prefill first, then precision of the cache."""
-    ubatch = min(settings.ubatch, SMALLER_UBATCH)
-    steps = f"Reading the prompt in steps of {ubatch} tokens needs less work space and is a little slower."
-    # A quantised value cache needs flash attention, which is always on here.
-    cache = "A cache in 8 bits (q8_0) needs about half the memory, at a small cost in quality."
-    both = "A cache in 8 bits (q8_0) and a prompt read in smaller steps need least memory for this context."
-    return [
-        (steps, replace(settings, ubatch=ubatch)),
-        (cache, replace(settings, kv_precision="q8_0")),
-        (both, replace(settings, kv_precision="q8_0", ubatch=ubatch)),
-    ]
-
-
-def _reason(figures: PlanBytes, headroom: int, budget: int) -> str:
-    peak = format_bytes(max(figures.total, figures.load_peak))
-    if headroom >= 0:
-        return f"It needs {peak} of the {format_bytes(budget)} that may be used."
-    return (
-        f"It needs {peak}, {format_bytes(-headroom)} more than the {format_bytes(budget)} that may be used."
-    )
+def _largest(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest count from 1 to `most` for which `holds`; 0 where it does not even for 1."""
+    fitting, failing = 0, most + 1
+    while failing - fitting > 1:
+        middle = (fitting + failing) // 2
+        fitting, failing = (middle, failing) if holds(middle) else (fitting, middle)
+    return fitting
 
 
 def _context(facts: ModelFacts, request: Request) -> int:
     limit = facts.context_length
     if request.context is None:
-        return min(limit, DEFAULT_CONTEXT)
+        return min(limit, DEFAULT_CONTEXT) if limit else DEFAULT_CONTEXT
     hint = f"Choose a context between {LEAST_CONTEXT} and {limit:,} tokens."
     if request.context < LEAST_CONTEXT:
         raise UsageError(
             f"A context of {request.context} tokens cannot hold a prompt and one token of answer.", hint
         )
-    if request.context > limit:
+    if limit and request.context > limit:
         raise UsageError(
             f"A context of {request.context:,} tokens is longer than {facts.id} was trained for ({limit:,}).",
             hint,
@@ -294,7 +231,7 @@ def _context(facts: ModelFacts, request: Request) -> int:
     return request.context
 
 
-def _batch(request: Request) -> int:
+def _check_batch(request: Request) -> None:
     if request.batch < 1:
         raise UsageError(f"A batch of {request.batch} sequences has nothing to run.", "Choose 1 or more.")
     if request.batch > MOST_SEQUENCES:
@@ -302,4 +239,3 @@ def _batch(request: Request) -> int:
             f"llama.cpp runs at most {MOST_SEQUENCES} sequences side by side; {request.batch:,} is too many.",
             f"Choose a batch of at most {MOST_SEQUENCES}.",
         )
-    return request.batch

@@ -25,7 +25,7 @@ from shoestring.errors import (
 )
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.models.facts import ModelFacts
-from shoestring.planning.base import Plan
+from shoestring.planning.base import LlamaCppSettings, Plan
 from shoestring.runtime.client import Worker
 from shoestring.runtime.guard import Guard, Stopped, limits_for
 from shoestring.runtime.in_process import InProcess
@@ -100,6 +100,7 @@ class Session:
     ) -> None:
         self.facts = facts
         self.plan = plan
+        self._settings, self._total_bytes, self._peak_bytes = _loadable(plan)
         self.load_s: float | None = None
         self._alternatives = tuple(alternatives)
         self._guarded = guard
@@ -115,6 +116,11 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def predicted_bytes(self) -> int:
+        """The plan's total: the peak with the context full."""
+        return self._total_bytes
 
     def load(self) -> None:
         """Load now instead of at first use.
@@ -158,7 +164,7 @@ class Session:
         life = self._life
         measured = life.peak_bytes() if life else None
         tokens = life.context_tokens if life else 0
-        predicted = self.plan.bytes.total
+        predicted = self._total_bytes
         error = predicted / measured - 1 if measured else None
         full = tokens >= self.plan.context - _FULL_MARGIN
         return MemoryReport(predicted, measured, error, tokens, full)
@@ -203,7 +209,7 @@ class Session:
             with self._explained(life):
                 if self._closing:
                     life.backend.kill()
-                loaded = life.backend.load(self.facts.files, self.plan.settings)
+                loaded = life.backend.load(self.facts.files, self._settings)
             self.load_s = life.load_s = loaded.load_s
             return life
 
@@ -232,8 +238,7 @@ class Session:
         worker = Worker(process)
         probe = MemoryProbe()
         memory = probe.read()
-        peak = max(self.plan.bytes.total, self.plan.bytes.load_peak)
-        limits = limits_for(peak, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+        limits = limits_for(self._peak_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()
         return _Life(worker, guard, self)
@@ -265,6 +270,19 @@ class Session:
         )
 
 
+def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int, int]:
+    """What a load needs of a plan: settings, total and the larger of the two peaks, in bytes."""
+    total, load_peak = plan.bytes.total, plan.bytes.load_peak
+    if not isinstance(plan.settings, LlamaCppSettings):
+        raise EngineError(
+            f"Plans for {plan.engine} can be made, but not loaded by this version.",
+            "Give a .gguf file, which llama.cpp loads.",
+        )
+    if total is None or load_peak is None:
+        raise EngineError(f"A model cannot be guarded by a plan without a total. {plan.reason}")
+    return plan.settings, total, max(total, load_peak)
+
+
 def _identity(file: Path) -> tuple[int, int, int, int] | None:
     """What tells a file from one that has taken its place; None where there is none."""
     try:
@@ -283,6 +301,7 @@ class _Life:
         self.load_s: float | None = None
         self.context_tokens = 0
         self._plan = session.plan
+        self._predicted_bytes = session.predicted_bytes
         self._facts = session.facts
         self._ended = False
         self._owner = os.getpid()
@@ -338,7 +357,7 @@ class _Life:
             context=plan.context,
             batch=plan.batch,
             settings=msgspec.json.encode(plan.settings).decode(),
-            predicted_bytes=plan.bytes.total,
+            predicted_bytes=self._predicted_bytes,
             measured_peak_bytes=measured,
             context_tokens=self.context_tokens,
             context_full=self.context_tokens >= plan.context - _FULL_MARGIN,

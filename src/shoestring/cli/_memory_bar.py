@@ -1,0 +1,78 @@
+"""A bar of what uses a device's memory, readable with and without colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from shoestring.units import format_bytes
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from shoestring.planning.base import DevicePlan, Group, Plan, PlanBytes
+
+WIDTH = 48  # characters for what may be used, or for the total where that is more
+
+_LOOK: dict[Group, tuple[str, str, str]] = {
+    "weights": ("weights", "█", "blue"),
+    "adapters": ("adapters", "█", "bright_blue"),
+    "kv_cache": ("KV cache", "▓", "magenta"),
+    "compute": ("compute", "▒", "cyan"),
+    "activations": ("activations", "▒", "cyan"),
+    "gradients": ("gradients", "▓", "magenta"),
+    "optimizer": ("optimizer", "▚", "yellow"),
+    "runtime": ("runtime", "░", "green"),
+}
+"""Name, character and colour of each group, in the order in which they are drawn."""
+
+
+def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
+    """One device: a line of blocks as long as each group's share of the budget, and the figures behind it."""
+    from rich.text import Text
+
+    total = device.bytes.total
+    known = sum(_of(device.bytes, group) or 0 for group in _LOOK)
+    whole = max(device.budget_bytes, known, 1)
+    line = Text(f"{'' if lone else name + ' ':>5}")
+    used = 0
+    for group, (_, block, colour) in _LOOK.items():
+        n_bytes = _of(device.bytes, group) or 0
+        length = max(round(WIDTH * n_bytes / whole), 1 if n_bytes > whole / 500 else 0)
+        line.append(block * length, style=colour)
+        used += length
+    line.append("·" * max(0, WIDTH - used), style="dim")
+    line.append("  ?" if total is None else f"  {format_bytes(total)}", style="bold")
+    line.append(f" of {format_bytes(device.budget_bytes)} that may be used")
+    load_peak = device.bytes.load_peak
+    if total is not None and load_peak is not None and load_peak > total:
+        line.append(f", {format_bytes(load_peak)} while loading")
+    yield line
+
+
+def legend(plan: Plan) -> Text:
+    """What the blocks mean, with the sums over all devices."""
+    from rich.text import Text
+
+    line = Text("     ")
+    for group, (label, block, colour) in _LOOK.items():
+        n_bytes = _of(plan.bytes, group)
+        if n_bytes == 0:
+            continue
+        line.append(block, style=colour)
+        line.append(f" {label} {'?' if n_bytes is None else format_bytes(n_bytes)}   ")
+    return line
+
+
+def _of(held: PlanBytes, group: Group) -> int | None:
+    found: dict[Group, int | None] = {
+        "weights": held.weights,
+        "adapters": held.adapters,
+        "kv_cache": held.kv_cache,
+        "compute": held.compute,
+        "activations": held.activations,
+        "gradients": held.gradients,
+        "optimizer": held.optimizer,
+        "runtime": held.runtime,
+    }
+    return found[group]

@@ -1,0 +1,258 @@
+"""Where the parts of a model go: GPUs first, then main memory, then (where an engine can) the disk.
+
+What each engine does when a model is split is the engine's own rule, not ours: llama.cpp puts the *last* blocks on
+GPUs and keeps the embedding on the CPU (`llama_model::load_tensors`); accelerate fills devices in the model's order
+(`infer_auto_device_map`). A mixture's experts can stay on the CPU while everything else runs on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from shoestring.hardware.base import Hardware
+from shoestring.models.facts import ModelFacts
+from shoestring.planning.base import (
+    CPU,
+    DISK,
+    Assignment,
+    EngineSettings,
+    Estimate,
+    LlamaCppSettings,
+    MemoryModel,
+    TrainingSettings,
+    TransformersSettings,
+    Unit,
+    VllmSettings,
+)
+
+EXPERTS = ".experts"
+"""How the name of a unit ends that holds a block's experts and nothing else."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an engine fills devices.
+
+    Attributes:
+        last_first: blocks go to GPUs from the last one on, and the input stays on the CPU.
+        split: whether a model may lie on several devices.
+        cpu: whether it may lie in main memory; disk: whether what is left may stay on the disk.
+    """
+
+    last_first: bool = False
+    split: bool = True
+    cpu: bool = True
+    disk: bool = False
+
+
+def rule_of(settings: EngineSettings) -> Rule:
+    """The rule of the engine that takes these settings."""
+    if isinstance(settings, LlamaCppSettings):
+        return Rule(last_first=True)
+    if isinstance(settings, TrainingSettings):
+        return Rule(split=False)
+    if isinstance(settings, VllmSettings):
+        return Rule(split=False, cpu=False)
+    return Rule(disk=True)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A model with every unit in its place, and what that takes."""
+
+    settings: EngineSettings
+    units: tuple[Unit, ...]
+    assignment: Assignment
+    estimate: Estimate
+
+
+def place(
+    memory: MemoryModel,
+    facts: ModelFacts,
+    settings: EngineSettings,
+    hardware: Hardware,
+    budgets: Mapping[str, int],
+) -> Placed:
+    """Put the units on the devices in `budgets` (bytes by name, GPUs in order, then `cpu`, then `disk`).
+
+    As much as fits goes to the GPUs; where nothing fits anywhere, what is left is charged to main memory, so that
+    the plan shows how much is missing. Estimates decide, not sums: the load peak counts, too.
+    """
+    return _Placement(memory, facts, settings, hardware, budgets).best()
+
+
+@dataclass(frozen=True)
+class _Placement:
+    memory: MemoryModel
+    facts: ModelFacts
+    settings: EngineSettings
+    hardware: Hardware
+    budgets: Mapping[str, int]
+
+    def best(self) -> Placed:
+        if not self.gpus:
+            return self.with_disk(self.placed((CPU,) * len(self.units)))
+        if not self.rule.split:
+            return self.on_one()
+        whole = self.on_gpus(len(self.groups))
+        if fits(whole.estimate, self.budgets):
+            return whole
+        return self.experts_on_cpu() or self.with_disk(self.largest_share())
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        return self.memory.units(self.facts, self.settings, self.hardware)
+
+    @cached_property
+    def gpus(self) -> tuple[str, ...]:
+        return tuple(device for device in self.budgets if device not in (CPU, DISK))
+
+    @cached_property
+    def rule(self) -> Rule:
+        return rule_of(self.settings)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Units that move together (a block with its experts), in the order in which the engine takes them to GPUs."""
+        found: dict[str, list[int]] = {}
+        for i, unit in enumerate(self.units):
+            found.setdefault(unit.name.removesuffix(EXPERTS), []).append(i)
+        blocks = [tuple(indices) for indices in found.values()]
+        if self.rule.last_first:  # the input never goes, the output only after every block
+            return (*blocks[-2:0:-1], blocks[-1])
+        return tuple(blocks)
+
+    def on_one(self) -> Placed:
+        """All on the first GPU that can hold it; else in main memory, where the engine can work from there."""
+        devices = [*self.gpus, CPU] if self.rule.cpu else self.gpus
+        options = [self.placed((device,) * len(self.units)) for device in devices]
+        return next((option for option in options if fits(option.estimate, self.budgets)), options[0])
+
+    def largest_share(self) -> Placed:
+        """The most groups on GPUs that they can hold; the rest in main memory."""
+        count = _largest(len(self.groups), lambda count: self.gpus_hold(self.on_gpus(count)))
+        return self.on_gpus(count)
+
+    def experts_on_cpu(self) -> Placed | None:
+        """Everything on GPUs but the experts of the first blocks, as few of those as must be; None where it cannot be."""
+        experts = [i for i, unit in enumerate(self.units) if unit.name.endswith(EXPERTS)]
+        if not experts:
+            return None
+
+        def placed(n_on_gpus: int) -> Placed:
+            return self.on_gpus(len(self.groups), kept=frozenset(experts[: len(experts) - n_on_gpus]))
+
+        found = placed(_largest(len(experts), lambda count: self.gpus_hold(placed(count))))
+        return found if fits(found.estimate, self.budgets) else None
+
+    def with_disk(self, found: Placed) -> Placed:
+        """The same with what main memory cannot hold left on the disk, from the last unit on."""
+        if not self.rule.disk or DISK not in self.budgets or fits(found.estimate, self.budgets):
+            return found
+        movable = [i for i, device in enumerate(found.assignment) if device == CPU]
+
+        def placed(n_kept: int) -> Placed:
+            places = list(found.assignment)
+            for i in movable[n_kept:]:
+                places[i] = DISK
+            return self.placed(tuple(places))
+
+        best = placed(_largest(len(movable), lambda count: self.holds(placed(count), CPU)))
+        return best if fits(best.estimate, self.budgets) else found
+
+    def on_gpus(self, count: int, kept: frozenset[int] = frozenset()) -> Placed:
+        """The first `count` groups on GPUs, but for the units `kept` on the CPU with all others."""
+        chosen = sorted(i for group in self.groups[:count] for i in group if i not in kept)
+        places = [CPU] * len(self.units)
+        for i, device in zip(chosen, self.shares([self.units[i] for i in chosen]), strict=True):
+            places[i] = device
+        return self.placed(tuple(places))
+
+    def shares(self, units: Sequence[Unit]) -> list[str]:
+        """A GPU for each unit: contiguous stretches in proportion to the GPUs' budgets."""
+        total = sum(unit.weights + unit.kv_cache for unit in units)
+        room = sum(self.budgets[gpu] for gpu in self.gpus)
+        places: list[str] = []
+        device, filled = 0, 0
+        for unit in units:
+            size = unit.weights + unit.kv_cache
+            share = total * self.budgets[self.gpus[device]] / room if room else total
+            if device < len(self.gpus) - 1 and filled + size / 2 > share:
+                device, filled = device + 1, 0
+            filled += size
+            places.append(self.gpus[device])
+        return places
+
+    def placed(self, assignment: Assignment) -> Placed:
+        settings = _with_places(self.settings, self.units, assignment)
+        estimate = self.memory.estimate(self.facts, settings, self.hardware, assignment)
+        return Placed(settings, self.units, assignment, estimate)
+
+    def gpus_hold(self, placed: Placed) -> bool:
+        return all(self.holds(placed, gpu) for gpu in self.gpus)
+
+    def holds(self, placed: Placed, device: str) -> bool:
+        return peak_by_device(placed.estimate).get(device, 0) <= self.budgets[device]
+
+
+def _largest(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest count up to `most` for which `holds`, which is true up to some count and false above; else 0."""
+    if holds(most):
+        return most
+    holding, failing = 0, most
+    while failing - holding > 1:
+        middle = (holding + failing) // 2
+        holding, failing = (middle, failing) if holds(middle) else (holding, middle)
+    return holding
+
+
+def fits(estimate: Estimate, budgets: Mapping[str, int]) -> bool:
+    """Whether every device's peak is within its budget, and known."""
+    if estimate.missing:
+        return False
+    peaks = peak_by_device(estimate)
+    return all(n_bytes <= budgets.get(device, 0) for device, n_bytes in peaks.items())
+
+
+def peak_by_device(estimate: Estimate) -> dict[str, int]:
+    """The larger of the two peaks, full and while loading, of each device."""
+    held: dict[str, int] = defaultdict(int)
+    for term in estimate.terms:
+        held[term.device] += term.bytes
+    for device, n_bytes in estimate.load_peak.items():
+        held[device] = max(held[device], n_bytes)
+    return {device: n_bytes for device, n_bytes in held.items() if n_bytes}
+
+
+def _with_places(settings: EngineSettings, units: Sequence[Unit], assignment: Assignment) -> EngineSettings:
+    """The settings that make the engine place its units so."""
+    if isinstance(settings, LlamaCppSettings):
+        return _llama_cpp_places(settings, units, assignment)
+    if isinstance(settings, TransformersSettings) and len(set(assignment)) > 1:
+        pairs = tuple((unit.name, device) for unit, device in zip(units, assignment, strict=True))
+        return replace(settings, device_map=pairs)
+    return settings
+
+
+def _llama_cpp_places(
+    settings: LlamaCppSettings, units: Sequence[Unit], assignment: Assignment
+) -> LlamaCppSettings:
+    counts: dict[str, int] = {}
+    block = kept = 0
+    for unit, device in zip(units, assignment, strict=True):
+        if unit.name.endswith(EXPERTS):
+            kept = block if device == CPU else kept  # the first `kept` blocks keep their experts
+            continue
+        block += 1
+        if device != CPU:
+            counts[device] = counts.get(device, 0) + 1
+    gpu_layers = sum(counts.values())
+    return replace(
+        settings,
+        gpu_layers=gpu_layers,
+        tensor_split=tuple(counts.values()) if len(counts) > 1 else (),
+        cpu_expert_layers=max(0, kept - 1) if gpu_layers else 0,  # the input was counted as a block
+    )

@@ -1,0 +1,80 @@
+"""Which of the plans that fit is recommended, and why.
+
+The rule, in order: what fits; not below the quality asked for; nothing on the disk; at least reading speed, where
+speeds are known; the highest precision up to 16 bits; no conversion first; speed. So a small machine gets the most
+precise weights that can still be read along, and only where none can, the fastest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shoestring.errors import UsageError
+from shoestring.planning import precision as precisions
+from shoestring.planning.base import CPU, DISK, Plan, Request
+
+READING_SPEED = 8.0
+"""Tokens a second: about 350 words a minute, faster than most people read (238, Brysbaert 2019)."""
+
+_ENOUGH_BITS = 16.0  # nothing is gained over the checkpoint's own 16 bits
+
+
+def floor_bits(request: Request) -> float:
+    """Bits a weight that the quality floor stands for; 0 where there is none.
+
+    Raises:
+        UsageError: the floor names no precision.
+    """
+    if request.quality_floor is None:
+        return 0.0
+    bits = precisions.bits(precisions.known(request.quality_floor))
+    if bits is None:
+        raise UsageError(
+            f"{request.quality_floor!r} does not rank among precisions.", "Name one such as int8."
+        )
+    return bits
+
+
+def good_enough(plan: Plan, request: Request) -> bool:
+    """Whether a plan's precision is not below the quality asked for."""
+    return (precisions.bits(plan.precision) or 0.0) >= floor_bits(request)
+
+
+def key(plan: Plan, request: Request) -> tuple[object, ...]:
+    """What plans are sorted by, the best first; those that do not fit behind, the nearest to fitting first."""
+    floor = floor_bits(request)
+    bits = precisions.bits(plan.precision) or 0.0
+    speed = plan.tokens_per_s.estimate or plan.tokens_per_s.limit
+    if not plan.fits:
+        missing = float("inf") if plan.headroom_bytes is None else -plan.headroom_bytes
+        return (True, bits < floor, missing)
+    readable = speed is None or speed >= READING_SPEED
+    return (
+        False,
+        bits < floor,
+        DISK in plan.placement,
+        not readable,
+        -min(bits, _ENOUGH_BITS) if readable else -(speed or 0.0),
+        plan.converted,
+        -(speed or 0.0),
+        plan.bytes.total,
+    )
+
+
+def why(best: Plan, others: Sequence[Plan]) -> str:
+    """Why the best plan is recommended rather than the others, in one clause for the end of its reason."""
+    rivals = [plan for plan in others if plan is not best]
+    fitting = [plan for plan in rivals if plan.fits]
+    if not fitting:
+        return "it is the only one that fits" if rivals else ""
+    bits = precisions.bits(best.precision) or 0.0
+    better = [
+        plan
+        for plan in fitting
+        if min(precisions.bits(plan.precision) or 0.0, _ENOUGH_BITS) > min(bits, _ENOUGH_BITS)
+    ]
+    if better:
+        slow = ", ".join(dict.fromkeys(plan.precision for plan in better))
+        return f"{slow} would fit, too, but be slower than people read ({READING_SPEED:.0f} tokens a second)"
+    where = "on the GPU" if CPU not in best.placement else "here"
+    return f"the most precise that fits and runs well {where}"
