@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from shoestring.planning.report_html import LABELS, by_group
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from shoestring.planning.base import DevicePlan, Group, Plan, PlanBytes
+    from shoestring.planning.base import DevicePlan, Group, Plan
 
 WIDTH = 48  # characters for what may be used, or for the total where that is more
 
-_LOOK: dict[Group, tuple[str, str, str]] = {
-    "weights": ("weights", "█", "blue"),
-    "adapters": ("adapters", "█", "bright_blue"),
-    "kv_cache": ("KV cache", "▓", "magenta"),
-    "compute": ("compute", "▒", "cyan"),
-    "activations": ("activations", "▒", "cyan"),
-    "gradients": ("gradients", "▓", "magenta"),
-    "optimizer": ("optimizer", "▚", "yellow"),
-    "runtime": ("runtime", "░", "green"),
+_LOOK: dict[Group, tuple[str, str]] = {
+    "weights": ("█", "blue"),
+    "adapters": ("█", "bright_blue"),
+    "kv_cache": ("▓", "magenta"),
+    "compute": ("▒", "cyan"),
+    "activations": ("▒", "cyan"),
+    "gradients": ("▓", "magenta"),
+    "optimizer": ("▚", "yellow"),
+    "runtime": ("░", "green"),
 }
-"""Name, character and colour of each group, in the order in which they are drawn."""
+"""Character and colour of each group."""
 
 
 def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
@@ -32,12 +33,12 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
     from rich.text import Text
 
     total = device.bytes.total
-    known = sum(_of(device.bytes, group) or 0 for group in _LOOK)
-    whole = max(device.budget_bytes, known, 1)
+    known = {group: n_bytes or 0 for group, n_bytes in by_group(device)}
+    whole = max(device.budget_bytes, sum(known.values()), 1)
     line = Text(f"{'' if lone else name + ' ':>5}")
     used = 0
-    for group, (_, block, colour) in _LOOK.items():
-        n_bytes = _of(device.bytes, group) or 0
+    for group, n_bytes in known.items():
+        block, colour = _LOOK[group]
         length = max(round(WIDTH * n_bytes / whole), 1 if n_bytes > whole / 500 else 0)
         line.append(block * length, style=colour)
         used += length
@@ -55,24 +56,8 @@ def legend(plan: Plan) -> Text:
     from rich.text import Text
 
     line = Text("     ")
-    for group, (label, block, colour) in _LOOK.items():
-        n_bytes = _of(plan.bytes, group)
-        if n_bytes == 0:
-            continue
+    for group, n_bytes in by_group(plan):
+        block, colour = _LOOK[group]
         line.append(block, style=colour)
-        line.append(f" {label} {'?' if n_bytes is None else format_bytes(n_bytes)}   ")
+        line.append(f" {LABELS[group]} {'?' if n_bytes is None else format_bytes(n_bytes)}   ")
     return line
-
-
-def _of(held: PlanBytes, group: Group) -> int | None:
-    found: dict[Group, int | None] = {
-        "weights": held.weights,
-        "adapters": held.adapters,
-        "kv_cache": held.kv_cache,
-        "compute": held.compute,
-        "activations": held.activations,
-        "gradients": held.gradients,
-        "optimizer": held.optimizer,
-        "runtime": held.runtime,
-    }
-    return found[group]

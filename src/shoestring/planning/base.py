@@ -359,3 +359,9 @@ class PlanReport:
     plans: tuple[Plan, ...]
     largest_context: int | None = None
     largest_batch: int | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from shoestring.planning.report_html import report_html
+
+        return report_html(self)
