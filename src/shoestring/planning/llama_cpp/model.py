@@ -115,6 +115,8 @@ class _Estimator:
 
     def estimate(self) -> Estimate:
         missing = dict(unaccounted(self.facts))
+        if self.facts.tokenizer is None:
+            missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
         terms = tuple(self.terms(missing))
         return Estimate(
             terms=terms,
@@ -180,7 +182,7 @@ class _Estimator:
         for term in terms:
             held[term.device] += term.bytes
         here = {term.name: term.bytes for term in terms if term.device == CPU}
-        reading = self.facts.file_bytes + here["weights_repacked"] + here["worker"] + here["vocabulary"]
+        reading = self.facts.file_bytes + here["weights_repacked"] + here["worker"] + here.get("vocabulary", 0)
         if self.facts.tokenizer is not None:
             reading += header_bytes(self.facts.tokenizer)
         loaded = held[CPU] - here.get("compute_buffer", 0) - here["work"] - here["sampling"]

@@ -106,10 +106,11 @@ def _buckets(elements: int) -> int:
 
 
 def runtime_terms(facts: ModelFacts, settings: LlamaCppSettings, baseline_bytes: int) -> dict[str, int]:
-    """Every term of this module by name."""
+    """Every term of this module by name; of a model without a tokenizer at hand the vocabulary's is left out."""
+    vocabulary = {} if facts.tokenizer is None else {"vocabulary": vocabulary_bytes(facts.tokenizer)}
     return {
         "worker": baseline_bytes,
-        "vocabulary": vocabulary_bytes(facts.tokenizer),
+        **vocabulary,
         "graph": graph_bytes(facts),
         "work": work_bytes(facts, settings),
         "sampling": sampling_bytes(facts, settings),
