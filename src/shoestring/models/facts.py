@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["chat", "base"]
+NO_CONTEXT_LIMIT = 2**31 - 1
+"""`ModelFacts.context_length` of a model without positions (Mamba) whose config states no length."""
 
 
 @dataclass(frozen=True)

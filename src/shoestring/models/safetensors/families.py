@@ -1,0 +1,123 @@
+"""The model families that are understood: one line each, a name and the rules that make its layers.
+
+A family is a `model_type` of transformers. One that is missing here still has its weights counted, but no cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shoestring.models.safetensors import kinds, parts
+
+
+@dataclass(frozen=True)
+class Family:
+    """The rules of one model type.
+
+    Attributes:
+        kinds: what each layer is where the config does not list `layer_types`.
+        attention: what an attention layer has; None: there are none.
+        state: what a recurrent layer has; None: there are none.
+        mixture: which layers have experts; None: none has.
+        fixed: whether a `layer_types` in the config is ignored, since the class derives its own.
+        mixer_only: whether recurrent layers have no feed-forward of their own.
+    """
+
+    kinds: kinds.KindRule = kinds.by_window
+    attention: parts.AttentionRule | None = parts.grouped
+    state: parts.StateRule | None = None
+    mixture: parts.MixtureRule | None = None
+    fixed: bool = False
+    mixer_only: bool = False
+
+
+_PLAIN = Family()
+_LATE = Family(kinds.late_window)
+_BY_HIDDEN_SIZE = Family(attention=parts.grouped_by_hidden_size)
+_EVERY_LAYER = Family(mixture=parts.every_layer)
+_LATENT = Family(attention=parts.latent, mixture=parts.after_first_dense)
+_MAMBA = Family(kinds.always(kinds.LINEAR), None, parts.mamba, fixed=True, mixer_only=True)
+_DELTA_NET = Family(kinds.one_full_in(4, kinds.LINEAR, "full_attention_interval"), state=parts.delta_net)
+
+FAMILIES: Mapping[str, Family] = {
+    "arcee": _PLAIN,
+    "bamba": Family(kinds.attention_at_indices, state=parts.mamba2, fixed=True),
+    "cohere": _PLAIN,
+    "cohere2": Family(kinds.one_full_in(4, key="sliding_window_pattern"), parts.grouped_by_hidden_size),
+    "deepseek_v2": _LATENT,
+    "deepseek_v3": _LATENT,
+    "ernie4_5": _PLAIN,
+    "exaone4": Family(kinds.one_full_in(4, key="sliding_window_pattern")),
+    "falcon": Family(attention=parts.falcon),
+    "falcon_h1": Family(kinds.always(kinds.HYBRID), state=parts.mamba2, fixed=True),
+    "falcon_mamba": _MAMBA,
+    "gemma": _PLAIN,
+    "gemma2": Family(kinds.one_full_in(2)),
+    "gemma3_text": Family(kinds.one_full_in(6, key="sliding_window_pattern")),
+    "gemma3n_text": Family(kinds.one_full_in(5)),
+    "glm": _PLAIN,
+    "glm4": _PLAIN,
+    "glm4_moe": Family(mixture=parts.after_first_dense),
+    "gpt2": _BY_HIDDEN_SIZE,
+    "gpt_neox": _BY_HIDDEN_SIZE,
+    "gpt_oss": Family(kinds.one_full_in(2), mixture=parts.every_layer),
+    "granite": _PLAIN,
+    "granitemoe": _EVERY_LAYER,
+    "hunyuan_v1_dense": _PLAIN,
+    "jamba": Family(kinds.attention_at_offset, state=parts.mamba, mixture=parts.at_offset, fixed=True),
+    "lfm2": Family(kinds.convolutions_between, state=parts.short_conv),
+    "llama": _PLAIN,
+    "llama4_text": Family(kinds.positions_or_chunks, mixture=parts.interleaved),
+    "mamba": _MAMBA,
+    "mamba2": Family(kinds.always(kinds.LINEAR), None, parts.mamba2, fixed=True, mixer_only=True),
+    "ministral": _PLAIN,
+    "ministral3": _PLAIN,
+    "mistral": _PLAIN,
+    "mixtral": _EVERY_LAYER,
+    "olmo": _PLAIN,
+    "olmo2": _PLAIN,
+    "olmo3": Family(kinds.one_full_in(4)),
+    "olmoe": _EVERY_LAYER,
+    "phi": _PLAIN,
+    "phi3": _PLAIN,
+    "phimoe": _EVERY_LAYER,
+    "qwen2": _LATE,
+    "qwen2_5_vl_text": _LATE,
+    "qwen2_moe": Family(kinds.early_window, mixture=parts.sparse_steps),
+    "qwen2_vl_text": _LATE,
+    "qwen3": _LATE,
+    "qwen3_5_text": _DELTA_NET,
+    "qwen3_moe": Family(mixture=parts.sparse_steps),
+    "qwen3_next": Family(_DELTA_NET.kinds, state=parts.delta_net, mixture=parts.sparse_steps),
+    "qwen3_vl_text": _PLAIN,
+    "seed_oss": _PLAIN,
+    "smollm3": Family(kinds.positions_or_window),
+    "stablelm": _BY_HIDDEN_SIZE,
+    "starcoder2": _PLAIN,
+}
+
+TEXT_MODELS: Mapping[str, str] = {
+    "aya_vision": "cohere2",
+    "gemma3": "gemma3_text",
+    "gemma3n": "gemma3n_text",
+    "idefics3": "llama",
+    "internvl": "qwen2",
+    "lfm2_vl": "lfm2",
+    "llama4": "llama4_text",
+    "llava": "llama",
+    "llava_next": "llama",
+    "mistral3": "mistral",
+    "paligemma": "gemma",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "smolvlm": "llama",
+}
+"""The text model inside, where a multi-modal config does not name it (`sub_configs_defaults`)."""
+
+TIES_BY_DEFAULT = frozenset(
+    {"aya_vision", "gemma3", "gemma3n", "internvl", "lfm2_vl", "mistral3", "paligemma"}
+)
+"""Multi-modal classes whose `tie_word_embeddings` is true unless the config says otherwise."""
