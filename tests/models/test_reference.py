@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -170,6 +171,52 @@ def test_a_folder_offers_the_models_in_it():
     assert isinstance(error, ModelNotFoundError)
     assert error.hint == "Give one of the files in it: a.gguf, big-00001-of-00002.gguf."
     assert isinstance(refusal("."), ModelNotFoundError)
+
+
+def checkpoint(folder: str, *names: str) -> Path:
+    Path(folder).mkdir()
+    for name in names:
+        (Path(folder) / name).write_bytes(b"{}")
+    return Path(folder)
+
+
+def test_a_folder_with_a_config_and_safetensors_is_a_model():
+    folder = checkpoint("mine", "config.json", "model.safetensors")
+    found = resolve("mine", starters={})
+    assert found.folder == folder.absolute()
+    assert found.files == (folder.absolute() / "model.safetensors",)
+
+
+def test_the_shards_of_a_folder_come_in_order():
+    folder = checkpoint("mine", "config.json", "b.safetensors", "a.safetensors")
+    index = {"weight_map": {"x": "b.safetensors", "y": "a.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert [file.name for file in resolve("mine", starters={}).files] == ["a.safetensors", "b.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("config.json", "pytorch_model.bin"), "can run any code"),
+        (("config.json", "model.gguf"), "GGUF files"),
+        (("config.json",), "no weights"),
+        (("model.safetensors",), "without their config.json"),
+        (("config.json", "model-00001-of-00002.safetensors"), "not their model.safetensors.index.json"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_says_why(names, message):
+    checkpoint("mine", *names)
+    error = refusal("mine")
+    assert isinstance(error, ModelNotFoundError)
+    assert message in error.message
+    assert error.hint
+
+
+def test_a_safetensors_file_alone_asks_for_its_folder():
+    checkpoint("mine", "config.json", "model.safetensors")
+    error = refusal("mine/model.safetensors")
+    assert isinstance(error, InvalidModelFileError)
+    assert "folder" in error.message
 
 
 def test_a_file_that_is_not_gguf_is_refused():

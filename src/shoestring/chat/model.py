@@ -11,7 +11,7 @@ from shoestring.chat.answer import Answer, Stream
 from shoestring.chat.messages import Message, Said, conversation
 from shoestring.engines.base import Event, Sampling, Segment
 from shoestring.errors import UsageError
-from shoestring.models.facts import Kind, ModelFacts
+from shoestring.models.facts import Kind, ModelFacts, TokenizerFacts
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import Session
 
@@ -158,14 +158,14 @@ class Model:
         """A conversation in the model's own chat format, ready to tokenise.
 
         Raises:
-            UsageError: the model has no chat template.
+            UsageError: the model has no chat template, or nothing is known of its tokenizer.
             TemplateError: the template is broken or refuses the conversation.
         """
         if self.facts.chat_template is None:
             raise UsageError(f"{self.facts.id} has no chat template.", "Complete plain text with it instead.")
         from shoestring.chat.template import render
 
-        tokenizer = self.facts.tokenizer
+        tokenizer = self._tokenizer()
         names = tokenizer.special_tokens
         return render(
             self.facts.chat_template,
@@ -175,11 +175,21 @@ class Model:
             eos_token=_name(names, tokenizer.eos_id),
         )
 
+    def _tokenizer(self) -> TokenizerFacts:
+        """What is known of the tokenizer: without it nothing tells which names a user must not forge."""
+        if self.facts.tokenizer is None:
+            raise UsageError(
+                f"Nothing is known of the tokenizer of {self.facts.id}.",
+                "Add its tokenizer.json to its folder.",
+            )
+        return self.facts.tokenizer
+
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a prompt, with the beginning-of-sequence token in front where the model wants it."""
         tokens = self._loaded().tokenize(segments)
-        bos = self.facts.tokenizer.bos_id
-        if self.facts.tokenizer.add_bos and bos is not None and tokens[:1] != [bos]:
+        tokenizer = self.facts.tokenizer
+        bos = tokenizer.bos_id if tokenizer else None
+        if tokenizer and tokenizer.add_bos and bos is not None and tokens[:1] != [bos]:
             tokens.insert(0, bos)  # the template may have printed it already; it must not stand there twice
         return tokens
 

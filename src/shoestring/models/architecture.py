@@ -5,7 +5,7 @@ Read from ggml-org/llama.cpp, src/models/*.cpp (`load_arch_hparams`, `load_swa_p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -33,6 +33,7 @@ WINDOWS: dict[str, WindowRule] = {
     "exaone4": WindowRule(4, default=4096),
     "gemma2": WindowRule(2, default=4096),
     "gemma3": WindowRule(6),
+    "gemma3n": WindowRule(5),
     "gpt-oss": WindowRule(2),
     "laguna": WindowRule(4, dense_first=True),
     "llama4": WindowRule(4, default=8192, fixed=8192),
@@ -91,6 +92,35 @@ KEYS_AS_WIDE_AS_VALUES = ROPE_OVER_WHOLE_HEAD | {
 }
 """Architectures whose graph asserts that a head's keys and values are of one width."""
 
+STATES = {
+    "falcon-h1": "mamba2",
+    "granitehybrid": "mamba2",
+    "jamba": "mamba",
+    "lfm2": "short_conv",
+    "mamba": "mamba",
+    "mamba2": "mamba2",
+    "qwen3next": "linear_attention",
+}
+"""Architectures with recurrent layers, and the kind of their state."""
+
+WITHOUT_ATTENTION = frozenset({"mamba", "mamba2"})
+"""Architectures whose layers are all recurrent."""
+
+LATENT = frozenset({"deepseek2"})
+"""Architectures with multi-head latent attention, of which a new conversion keeps only the compressed cache."""
+
+SHARED_CACHES = {"gemma3n": 20}
+"""Architectures whose last layers read the keys and values of earlier ones: how many have their own."""
+
+_COUNTED_HERE = {
+    "attention.kv_lora_rank": LATENT,
+    "attention.shared_kv_layers": frozenset(SHARED_CACHES),
+    "attention.recurrent_layers": frozenset({"qwen3next"}),
+    "ssm.state_size": frozenset(STATES) - {"lfm2"},
+    "ssm.conv_kernel": frozenset(STATES) - {"lfm2"},
+    "shortconv.l_cache": frozenset({"lfm2"}),
+}
+
 UNCOUNTED_KEYS = {
     "attention.kv_lora_rank": "multi-head latent attention",
     "ssm.state_size": "state-space layers",
@@ -107,8 +137,16 @@ UNCOUNTED_KEYS = {
 
 
 def counts_cells(architecture: str) -> bool:
-    """Whether this version knows what cache every layer of the architecture keeps."""
-    return architecture in FULL_ATTENTION or architecture in WINDOWS or architecture in WITHOUT_CACHE
+    """Whether this version knows what every layer of the architecture keeps of its context."""
+    return any(architecture in known for known in (FULL_ATTENTION, WINDOWS, WITHOUT_CACHE, STATES, LATENT))
+
+
+def not_counted(architecture: str, keys: Iterable[str]) -> tuple[str, ...]:
+    """What keys in a header mean that this version cannot count, each once."""
+    found = {
+        UNCOUNTED_KEYS[key]: None for key in keys if architecture not in _COUNTED_HERE.get(key, frozenset())
+    }
+    return tuple(found)
 
 
 def window_rule(architecture: str, n_layers: int) -> WindowRule | None:

@@ -8,16 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shoestring.models import architecture as rules
-from shoestring.models.facts import (
-    AttentionFacts,
-    LayerFacts,
-    ModelFacts,
-    Parameters,
-    TensorInfo,
-    Weights,
-)
+from shoestring.models.facts import ModelFacts, Parameters, TensorInfo, Weights
 from shoestring.models.gguf.consistency import check_tensors
 from shoestring.models.gguf.hyperparameters import Hyperparameters, Keys, read_hyperparameters
+from shoestring.models.gguf.layers import read_layers
 from shoestring.models.gguf.reader import GgufHeader, read_header
 from shoestring.models.gguf.split import find_parts, merge
 from shoestring.models.gguf.tokenizer import read_tokenizer
@@ -51,7 +45,8 @@ def facts_of(
     shape = read_hyperparameters(header)
     tokenizer = read_tokenizer(header)
     check_tensors(header, shape, tokenizer.vocab_size)
-    notes = _not_understood(Keys(header), shape)
+    keys = Keys(header)
+    notes = _not_understood(keys, shape)
     template = _text(header, "tokenizer.chat_template")
     return ModelFacts(
         id=id,
@@ -63,7 +58,7 @@ def facts_of(
         kind="chat" if template else "base",
         parameters=_parameters(header.tensors, shape),
         weights=_weights(header.tensors),
-        layers=_layers(shape, countable=not notes),
+        layers=read_layers(keys, shape, header.tensors, countable=not notes),
         hidden_size=shape.hidden_size,
         context_length=shape.context_length,
         vocab_size=tokenizer.vocab_size,
@@ -73,6 +68,7 @@ def facts_of(
         tensors=header.tensors,
         sampling=_sampling(header),
         not_understood=notes,
+        tied=all(tensor.name != "output.weight" for tensor in header.tensors),
     )
 
 
@@ -87,26 +83,12 @@ def _not_understood(keys: Keys, shape: Hyperparameters) -> tuple[str, ...]:
         notes.append(
             f"How {shape.architecture} models keep their context in memory is not known to this version."
         )
-    found = {what: None for key, what in rules.UNCOUNTED_KEYS.items() if keys.present(key)}
-    notes += [f"The model uses {what}, whose memory this version cannot count." for what in found]
+    found = [key for key in rules.UNCOUNTED_KEYS if keys.present(key)]
+    notes += [
+        f"The model uses {what}, whose memory this version cannot count."
+        for what in rules.not_counted(shape.architecture, found)
+    ]
     return tuple(notes)
-
-
-def _layers(shape: Hyperparameters, countable: bool) -> tuple[LayerFacts, ...]:
-    layers = []
-    for layer in range(shape.layers):
-        attention = None
-        if countable and shape.architecture not in rules.WITHOUT_CACHE:
-            window = shape.windows[layer]
-            attention = AttentionFacts(
-                heads=shape.heads[layer],
-                kv_heads=shape.kv_heads[layer],
-                head_dim_k=shape.head_dim_k if window is None else shape.sliding_dim_k,
-                head_dim_v=shape.head_dim_v if window is None else shape.sliding_dim_v,
-                window=window,
-            )
-        layers.append(LayerFacts(attention, shape.feed_forward[layer]))
-    return tuple(layers)
 
 
 _COMPONENTS = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoestring.models.facts import Kind, ModelFacts, Parameters, Weights
+from shoestring.models.facts import Kind, ModelFacts, Parameters, QuantizationFacts, Weights
 
 
 @dataclass(frozen=True)
 class TensorReport:
-    """One tensor: its shape with the fastest-varying dimension first, as GGUF stores it."""
+    """One tensor, its shape as its format stores it: GGUF's fastest-varying dimension first, safetensors' last."""
 
     name: str
     shape: tuple[int, ...]
@@ -23,9 +23,14 @@ class InspectReport:
 
     Attributes:
         layers: number of transformer blocks.
-        context_length: tokens the model was trained for.
+        context_length: tokens the model was trained for; `NO_CONTEXT_LIMIT` where it has no positions.
         license, chat_template: None where the model has none.
         not_understood: what this version cannot account for, one sentence each.
+        dtype: the precision that a checkpoint's config states, or None.
+        quantization: how a checkpoint is quantised already, or None.
+        tied: whether a checkpoint's head is its embedding.
+        modalities: what it reads: `text`, `image`, `audio`, `video`.
+        class_name: the class that transformers loads a checkpoint with, or None.
     """
 
     id: str
@@ -41,6 +46,11 @@ class InspectReport:
     chat_template: str | None
     not_understood: tuple[str, ...] = ()
     tensors: tuple[TensorReport, ...] | None = None
+    dtype: str | None = None
+    quantization: QuantizationFacts | None = None
+    tied: bool = False
+    modalities: tuple[str, ...] = ("text",)
+    class_name: str | None = None
 
 
 def inspect(facts: ModelFacts, *, tensors: bool = False) -> InspectReport:
@@ -62,4 +72,9 @@ def inspect(facts: ModelFacts, *, tensors: bool = False) -> InspectReport:
         chat_template=facts.chat_template,
         not_understood=facts.not_understood,
         tensors=listed,
+        dtype=facts.dtype,
+        quantization=facts.quantization,
+        tied=facts.tied,
+        modalities=facts.modalities,
+        class_name=facts.class_name,
     )

@@ -1,7 +1,7 @@
 """From what a user calls a model to its files on this machine.
 
-A reference is a starter's name (`smollm2`) or the path of a `.gguf` file; any part of a split
-model (`…-00001-of-00003.gguf`) means all of it.
+A reference is a starter's name (`smollm2`), the path of a `.gguf` file, where any part of a split model
+(`…-00001-of-00003.gguf`) means all of it, or a folder with a `config.json` and safetensors files.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ class Resolved:
 
     Attributes:
         id: what the user calls it: the starter's name, or the path as it was given.
-        files: absolute paths of the `.gguf`, or of all parts of a split one in order.
+        files: absolute paths of the `.gguf`, or of all parts of a split one in order; of a checkpoint its
+            safetensors files.
         license: of a starter; None for a file, whose own header may tell.
         source: where it came from, for people.
         system: the system message that suits a starter, or None.
+        folder: absolute path of a checkpoint's folder (`safetensors_facts.read_checkpoint` reads it); None: GGUF.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Resolved:
     license: str | None
     source: str
     system: str | None = None
+    folder: Path | None = None
 
 
 Reference = str | os.PathLike[str]
@@ -54,7 +57,7 @@ def resolve(
 
     A starter's name means the starter, even where a file has the same name (write `./smollm2` for it, or
     give a path object). Spelt with other capitals (`SmolLM2`) it still does, unless a file is called so.
-    The content of a `.gguf` file is not looked at here; reading its header does that.
+    The content of weights is not looked at here; reading their headers does that.
 
     Args:
         reference: a starter's name or a path (`~` allowed), as text or as a path object.
@@ -64,9 +67,9 @@ def resolve(
 
     Raises:
         UsageError: the reference is empty, or neither text nor a path.
-        ModelNotFoundError: no such starter or file, a part of a split model is missing, or (offline)
-            the starter is not here yet.
-        InvalidModelFileError: the file is not GGUF.
+        ModelNotFoundError: no such starter or file, a part of a split model is missing, a folder holds no
+            model that can be read, or (offline) the starter is not here yet.
+        InvalidModelFileError: the file is not GGUF, or a folder's index is malformed.
         AccessError: the file cannot be read, or its folder not be searched.
         FetchError, DiskFullError: as `fetch.fetch`.
     """
@@ -79,7 +82,7 @@ def resolve(
     path = os.path.expanduser(name)  # noqa: PTH111 (pathlib raises where there is no such user)
     try:
         if _is_there(path):
-            return Resolved(name, _files_at(Path(path)), None, "a local file")
+            return _resolve_path(name, Path(path))
     except PermissionError as error:
         raise AccessError(
             f"{path} may not be reached by this user.", "Change the permissions of its folder, or copy it."
@@ -138,10 +141,35 @@ def _resolve_starter(starter: Starter, progress: Progress | None, offline: bool)
     return Resolved(starter.name, (path,), starter.license, starter.source, starter.system)
 
 
+def _resolve_path(name: str, path: Path) -> Resolved:
+    if not path.is_dir():
+        return Resolved(name, _files_at(path), None, "a local file")
+    return Resolved(name, _checkpoint_at(path), None, "a local folder", folder=path.absolute())
+
+
+def _checkpoint_at(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a folder with a config, each readable."""
+    from shoestring.models.safetensors.index import checkpoint_files
+    from shoestring.models.source import FolderSource
+
+    source = FolderSource(folder)
+    if "config.json" not in source.names():
+        weights = any(name.endswith(".safetensors") for name in source.names())
+        what = "holds weights without their config.json" if weights else "is a folder, not a model file"
+        raise ModelNotFoundError(f"{folder} {what}.", _hint_for_folder(folder))
+    files = tuple(source.folder / name for name in checkpoint_files(source)[0])
+    for file in files:
+        _check_readable(file)
+    return files
+
+
+def _check_readable(file: Path) -> None:
+    if not os.access(file, os.R_OK):
+        raise AccessError(f"{file} may not be read by this user.", "Change its permissions, or copy it.")
+
+
 def _files_at(path: Path) -> tuple[Path, ...]:
     """The file, or all parts of the split model it belongs to; readable, and GGUF by name or content."""
-    if path.is_dir():
-        raise ModelNotFoundError(f"{path} is a folder, not a model file.", _hint_for_folder(path))
     from shoestring.models.gguf.split import find_parts
 
     files = find_parts(path.absolute())
@@ -150,8 +178,11 @@ def _files_at(path: Path) -> tuple[Path, ...]:
             raise ModelNotFoundError(f"{file} is a link to something that is not there.", _HINT_PATH)
         if not file.is_file():
             raise InvalidModelFileError(f"{file} is not a regular file.", _HINT_PATH)
-        if not os.access(file, os.R_OK):
-            raise AccessError(f"{file} may not be read by this user.", "Change its permissions, or copy it.")
+        _check_readable(file)
+    if path.suffix.lower() == ".safetensors":
+        raise InvalidModelFileError(
+            f"{path} holds weights alone; a checkpoint is a folder with its config.json.", "Give the folder."
+        )
     if path.suffix.lower() != ".gguf":
         with path.open("rb") as stream:
             if stream.read(len(_MAGIC)) != _MAGIC:

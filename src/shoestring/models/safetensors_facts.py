@@ -15,7 +15,7 @@ from shoestring.models.safetensors.config import MAX_CONFIG_BYTES, Section, pars
 from shoestring.models.safetensors.consistency import check_tensors
 from shoestring.models.safetensors.families import TIES_BY_DEFAULT
 from shoestring.models.safetensors.header import SafetensorsHeader, read_header
-from shoestring.models.safetensors.index import check_agreement, read_weight_map, weight_files
+from shoestring.models.safetensors.index import check_agreement, checkpoint_files
 from shoestring.models.safetensors.layers import TextModel, read_text_model
 from shoestring.models.safetensors.quantization import read_quantization, stated_dtype
 from shoestring.models.safetensors.tokenizer import read_chat_template, read_settings, read_tokenizer
@@ -63,17 +63,14 @@ def read_checkpoint(source: Source, *, id: str, license: str | None = None) -> M
         ModelNotFoundError: there is no config, there are no weights, or a file of them is missing.
         InvalidModelFileError: a file is malformed, or they contradict each other.
     """
-    names = source.names()
-    files = weight_files(names)
-    if CONFIG not in names:
+    files, weight_map = checkpoint_files(source)
+    if CONFIG not in source.names():
         raise ModelNotFoundError(
             f"There is no {CONFIG} beside the weights.", "Look for the model's whole folder."
         )
     config = Section(parse_object(read_whole(source, CONFIG, at_most=MAX_CONFIG_BYTES), CONFIG))
-    weight_map = None if files else read_weight_map(source)
-    files = files or tuple(sorted(set((weight_map or {}).values())))
     headers = tuple(_header(source, name, part) for part, name in enumerate(files))
-    check_agreement(weight_map or {}, headers)
+    check_agreement(weight_map, headers)
     settings = read_settings(source)
     local = [path for name in files if (path := source.path(name)) is not None]
     checkpoint = Checkpoint(

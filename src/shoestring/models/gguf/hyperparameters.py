@@ -62,6 +62,15 @@ class Keys:
             raise self.invalid(f"{key} has {value.count:,} entries for {n_layers:,} layers")
         return tuple(self._bounded(key, entry, 0, highest) for entry in value.values())
 
+    def flags(self, key: str, n_layers: int) -> tuple[bool, ...]:
+        """One flag a layer, stored as an array; all False where absent."""
+        value = self.header.metadata.get(f"{self.architecture}.{key}")
+        if not isinstance(value, NumberArray):
+            return (False,) * n_layers
+        if value.count != n_layers:
+            raise self.invalid(f"{key} has {value.count:,} entries for {n_layers:,} layers")
+        return tuple(bool(entry) for entry in value.values())
+
     def positive(self, key: str, or_zero: bool = False) -> None:
         """Raise InvalidModelFileError where the key is present and not a finite number above 0."""
         value = self.header.metadata.get(f"{self.architecture}.{key}")
@@ -128,6 +137,11 @@ def read_hyperparameters(header: GgufHeader) -> Hyperparameters:
             raise keys.invalid(f"in layer {layer}, {queries:,} heads cannot share {groups:,} key-value heads")
     default_dim = hidden // heads[0] if heads and heads[0] else 0
     dim_k, dim_v = _head_dims(keys, "", default_dim, default_dim)
+    if keys.architecture in rules.LATENT:  # the stored lengths are then those of the compressed cache
+        found = _head_dims(keys, "_mla", 0, 0)
+        if bool(found[0]) != bool(found[1]):
+            raise keys.invalid("attention.key_length_mla and value_length_mla belong together")
+        dim_k, dim_v = found[0] or dim_k, found[1] or dim_v
     sliding_k, sliding_v = _head_dims(keys, "_swa", dim_k, dim_v)
     if known:
         _check_heads(keys, max(heads, default=0), dim_k, dim_v)

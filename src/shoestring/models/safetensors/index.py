@@ -29,26 +29,23 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def weight_files(names: Sequence[str]) -> tuple[str, ...] | None:
-    """The safetensors files of a folder with these names, None where the index must tell.
+def checkpoint_files(source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The safetensors files that hold a checkpoint, in order, and what the index says is where (empty without one).
 
     Raises:
-        ModelNotFoundError: there are none that can be read, and why.
+        ModelNotFoundError: there are none that can be read, and why, or one is missing.
+        InvalidModelFileError: the index is malformed.
     """
+    names = source.names()
     if SINGLE in names:
-        return (SINGLE,)
-    if INDEX in names:
-        return None
-    raise _no_weights(names)
+        return (SINGLE,), {}
+    if INDEX not in names:
+        raise _no_weights(names)
+    weight_map = _read_weight_map(source)
+    return tuple(sorted(set(weight_map.values()))), weight_map
 
 
-def read_weight_map(source: Source) -> dict[str, str]:
-    """The index: tensor name → file.
-
-    Raises:
-        InvalidModelFileError: it is malformed or names a file that is not a plain name beside it.
-        ModelNotFoundError: a file it names is missing.
-    """
+def _read_weight_map(source: Source) -> dict[str, str]:
     data = read_whole(source, INDEX, at_most=MAX_INDEX_BYTES)
     try:
         weight_map = msgspec.json.decode(data, type=_Index).weight_map
