@@ -61,8 +61,13 @@ def logical_elements(tensor: TensorInfo, quantization: QuantizationFacts | None)
         return n * 8 * (tensor.n_bytes // max(n, 1)) // bits
     if last.endswith("_blocks") and tensor.dtype == "U8":
         return 2 * n
-    if quantization.method == "bitsandbytes" and bits == 4 and tensor.dtype == "U8":
-        return 2 * n
+    if (
+        quantization.method == "bitsandbytes"
+        and bits == 4
+        and len(tensor.shape) == 2
+        and tensor.shape[1] == 1
+    ):
+        return 2 * tensor.n_bytes  # a column, of bytes or of a wider type (`bnb_4bit_quant_storage`)
     return n
 
 
