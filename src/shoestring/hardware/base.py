@@ -60,10 +60,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Disk:
-    """The file system where models go."""
+    """The file system where models go. `read_bytes_per_s`: how fast it is read; None: not known."""
 
     path: str
     free_bytes: int
+    read_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Hardware:
         bandwidth_bytes_per_s: of reading main memory with every core; None until it is measured (or known of a
             named machine).
         name: of a machine from the catalog; None: this one.
+        decode_bandwidth_bytes_per_s: of reading main memory with one core fewer, as decoding does; None until it
+            is measured, and for a named machine.
     """
 
     cpu: Cpu
@@ -90,3 +93,4 @@ class Hardware:
     disk: Disk
     bandwidth_bytes_per_s: float | None = None
     name: str | None = None
+    decode_bandwidth_bytes_per_s: float | None = None

@@ -184,12 +184,15 @@ class Unit:
         kv_cache: bytes of cache that lie with it.
         read: bytes of its weights that are read to decode one token (of an embedding one row, of a mixture the
             experts used).
+        read_all: bytes that would be read for very many sequences at once: of a mixture every expert, of an
+            embedding the table. None: as `read`.
     """
 
     name: str
     weights: int
     kv_cache: int = 0
     read: int = 0
+    read_all: int | None = None
 
 
 Assignment = tuple[str, ...]
