@@ -34,7 +34,7 @@ class Family:
 
 _PLAIN = Family()
 _LATE = Family(kinds.late_window)
-_BY_HIDDEN_SIZE = Family(attention=parts.grouped_by_hidden_size)
+_MULTI_HEAD = Family(attention=parts.multi_head)
 _EVERY_LAYER = Family(mixture=parts.every_layer)
 _LATENT = Family(attention=parts.latent, mixture=parts.after_first_dense)
 _MAMBA = Family(kinds.always(kinds.LINEAR), None, parts.mamba, fixed=True, mixer_only=True)
@@ -59,13 +59,15 @@ FAMILIES: Mapping[str, Family] = {
     "glm": _PLAIN,
     "glm4": _PLAIN,
     "glm4_moe": Family(mixture=parts.after_first_dense),
-    "gpt2": _BY_HIDDEN_SIZE,
-    "gpt_neox": _BY_HIDDEN_SIZE,
+    "gpt2": _MULTI_HEAD,
+    "gpt_neox": _MULTI_HEAD,
     "gpt_oss": Family(kinds.one_full_in(2), mixture=parts.every_layer),
     "granite": _PLAIN,
     "granitemoe": _EVERY_LAYER,
     "hunyuan_v1_dense": _PLAIN,
-    "jamba": Family(kinds.attention_at_offset, state=parts.mamba, mixture=parts.at_offset, fixed=True),
+    "jamba": Family(
+        kinds.attention_at_offset, state=parts.mamba_in_jamba, mixture=parts.at_offset, fixed=True
+    ),
     "lfm2": Family(kinds.convolutions_between, state=parts.short_conv),
     "llama": _PLAIN,
     "llama4_text": Family(kinds.positions_or_chunks, mixture=parts.interleaved),
@@ -93,7 +95,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3_vl_text": _PLAIN,
     "seed_oss": _PLAIN,
     "smollm3": Family(kinds.positions_or_window),
-    "stablelm": _BY_HIDDEN_SIZE,
+    "stablelm": Family(attention=parts.grouped_by_hidden_size),
     "starcoder2": _PLAIN,
 }
 

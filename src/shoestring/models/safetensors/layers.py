@@ -121,15 +121,22 @@ def _window(text: Section) -> int:
     return window
 
 
+_INNER_KEYS = {
+    "falcon": "ffn_hidden_size",
+    "gpt2": "n_inner",
+    "llama4_text": "intermediate_size_mlp",
+}
+"""Names of a dense feed-forward's width, where it is not `intermediate_size`."""
+
+
 def _feed_forward(text: Section, n: int, architecture: str) -> tuple[int, ...]:
-    if architecture == "llama4_text":
-        return (text.required("intermediate_size_mlp"),) * n
-    if isinstance(text.value("intermediate_size"), list):
-        return text.per_layer("intermediate_size", n) or (0,) * n
-    inner = text.integer(*parts.INNER)
+    key = _INNER_KEYS.get(architecture, parts.INNER)
+    if architecture == "lfm2" and text.integer("block_ff_dim"):
+        key = "block_ff_dim"
+    inner = text.per_layer(key, n)
     if inner is None and architecture in ("gpt2", "falcon"):
-        inner = 4 * text.required(*parts.HIDDEN)
-    return (inner or 0,) * n
+        inner = (4 * text.required(*parts.HIDDEN),) * n
+    return inner or (0,) * n
 
 
 def _share(text: Section, layers: list[LayerFacts], of_layers: tuple[str, ...]) -> list[LayerFacts]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from shoestring.models.facts import AttentionFacts, ExpertFacts, LatentFacts, StateFacts
 from shoestring.models.safetensors.config import Section
 
-HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model")
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-HEADS = ("num_attention_heads", "n_head", "n_heads")
-INNER = ("intermediate_size", "ffn_hidden_size", "n_inner", "block_ff_dim")
+HIDDEN = ("hidden_size", "n_embd", "n_embed")
+LAYERS = ("num_hidden_layers", "n_layer")
+HEADS = ("num_attention_heads", "n_head")
+INNER = "intermediate_size"
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 AttentionRule = Callable[[Section], AttentionFacts]
@@ -27,8 +27,15 @@ def grouped(config: Section) -> AttentionFacts:
 
 
 def grouped_by_hidden_size(config: Section) -> AttentionFacts:
-    """The same of models that ignore a `head_dim` (GPT-2, GPT-NeoX, StableLM, Cohere 2)."""
+    """The same of models that ignore a `head_dim` (StableLM, Cohere 2)."""
     return _grouped(config, None)
+
+
+def multi_head(config: Section) -> AttentionFacts:
+    """As many key-value heads as heads, whatever else is stated (GPT-2, GPT-NeoX)."""
+    heads = config.required(*HEADS)
+    dim = config.required(*HIDDEN) // heads
+    return AttentionFacts(heads, heads, dim, dim)
 
 
 def _grouped(config: Section, head_dim: int | None) -> AttentionFacts:
@@ -41,12 +48,15 @@ def _grouped(config: Section, head_dim: int | None) -> AttentionFacts:
 
 
 def falcon(config: Section) -> AttentionFacts:
-    """One key-value head for all, unless it is the newer architecture or multi-query is off."""
+    """One key-value head for all, unless it is the newer architecture or multi-query is off.
+
+    The newer one computes fewer keys and values than heads, but transformers repeats them for every head before it
+    caches them (`modeling_falcon.py`, `_split_heads`).
+    """
     heads = config.required(*HEADS)
     dim = config.required(*HIDDEN) // heads
     many = config.flag("new_decoder_architecture") or config.flag("multi_query") is False
-    kv_heads = (config.integer("num_kv_heads") or heads) if many else 1
-    return AttentionFacts(heads, kv_heads, dim, dim)
+    return AttentionFacts(heads, heads if many else 1, dim, dim)
 
 
 def latent(config: Section) -> AttentionFacts:
@@ -63,10 +73,20 @@ def latent(config: Section) -> AttentionFacts:
 
 
 def mamba(config: Section) -> StateFacts:
-    """Mamba (arXiv:2312.00752): an inner width of `expand` hidden sizes, `state_size` values for each channel."""
-    inner = config.required("expand", "mamba_expand") * config.required(*HIDDEN)
-    size = config.required("state_size", "mamba_d_state")
-    return StateFacts("mamba", inner, config.required("conv_kernel", "mamba_d_conv"), inner * size)
+    """Mamba (arXiv:2312.00752): `state_size` values for each channel of the inner width.
+
+    The width is `expand` hidden sizes unless `intermediate_size` states it (Falcon Mamba: 8192, not 16 × 4096).
+    """
+    inner = config.integer(INNER) or config.required("expand") * config.required(*HIDDEN)
+    return StateFacts("mamba", inner, config.required("conv_kernel"), inner * config.required("state_size"))
+
+
+def mamba_in_jamba(config: Section) -> StateFacts:
+    """The same with Jamba's names; `intermediate_size` is its feed-forward's."""
+    inner = config.required("mamba_expand") * config.required(*HIDDEN)
+    return StateFacts(
+        "mamba", inner, config.required("mamba_d_conv"), inner * config.required("mamba_d_state")
+    )
 
 
 def mamba2(config: Section) -> StateFacts:
@@ -100,7 +120,7 @@ def short_conv(config: Section) -> StateFacts:
 
 def every_layer(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
     """Experts of the feed-forward's width in every layer (Mixtral, gpt-oss, Phi-MoE, OLMoE)."""
-    experts = _experts(config, config.required(*INNER), 0)
+    experts = _experts(config, config.required(INNER), 0)
     return (experts,) * layers
 
 
@@ -128,7 +148,7 @@ def at_offset(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
         return (None,) * layers
     period = config.required("expert_layer_period")
     offset = config.required("expert_layer_offset", least=0, most=period - 1)
-    experts = _experts(config, config.required(*INNER), 0)
+    experts = _experts(config, config.required(INNER), 0)
     return tuple(experts if i % period == offset else None for i in range(layers))
 
 
