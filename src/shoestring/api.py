@@ -27,7 +27,8 @@ def read_model(model: Reference, *, progress: Progress | None = None, offline: b
     """What a model is, from its headers; a starter that is not here yet is fetched first.
 
     Args:
-        model: a starter's name, or the path of a `.gguf` file as text or as a path object.
+        model: a starter's name, or the path of a `.gguf` file or of a folder with `config.json` and safetensors, as
+            text or as a path object.
         progress: told of bytes while a starter is fetched.
         offline: never use the network.
 
@@ -35,10 +36,16 @@ def read_model(model: Reference, *, progress: Progress | None = None, offline: b
         UsageError: `model` names nothing, or is neither text nor a path.
         ModelNotFoundError, InvalidModelFileError, AccessError, FetchError, DiskFullError: as `models.resolve`.
     """
-    from shoestring.models.gguf_facts import read_facts
     from shoestring.models.reference import resolve
 
     resolved = resolve(model, progress=progress, offline=offline)
+    if resolved.folder is not None:
+        from shoestring.models.safetensors_facts import read_checkpoint
+        from shoestring.models.source import FolderSource
+
+        return read_checkpoint(FolderSource(resolved.folder), id=resolved.id, license=resolved.license)
+    from shoestring.models.gguf_facts import read_facts
+
     facts = read_facts(resolved.files, id=resolved.id, license=resolved.license)
     return replace(facts, system=resolved.system)
 

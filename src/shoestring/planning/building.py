@@ -104,12 +104,12 @@ def _by_name(terms: Iterable[Term]) -> dict[str, int]:
 
 
 def _reason(estimate: Estimate, devices: Mapping[str, DevicePlan]) -> str:
-    """What it needs of what may be used; of several devices, of the one where least is left."""
+    """What it needs of what may be used; of several devices, of the one that is fullest."""
     if estimate.missing:
         missing = " and ".join(group.replace("_", " ") for group in estimate.missing)
         return f"Whether it fits cannot be said: there is no figure for {missing}."
     peaks = peak_by_device(estimate)
-    name, device = min(devices.items(), key=lambda item: item[1].budget_bytes - peaks.get(item[0], 0))
+    name, device = max(devices.items(), key=lambda item: peaks.get(item[0], 0) / max(1, item[1].budget_bytes))
     peak, budget = peaks.get(name, 0), device.budget_bytes
     where = "" if len(devices) == 1 else f" on {name}"
     if peak <= budget:

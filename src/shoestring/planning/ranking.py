@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shoestring.errors import UsageError
 from shoestring.planning import precision as precisions
 from shoestring.planning.base import CPU, DISK, Plan, Request
 
@@ -27,12 +26,7 @@ def floor_bits(request: Request) -> float:
     """
     if request.quality_floor is None:
         return 0.0
-    bits = precisions.bits(precisions.known(request.quality_floor))
-    if bits is None:
-        raise UsageError(
-            f"{request.quality_floor!r} does not rank among precisions.", "Name one such as int8."
-        )
-    return bits
+    return precisions.bits(precisions.known(request.quality_floor)) or 0.0
 
 
 def good_enough(plan: Plan, request: Request) -> bool:
