@@ -81,7 +81,7 @@ def mixed(facts: ModelFacts, file_type: str, *, importance: bool | None = None) 
         )
     if importance is None:
         importance = file_type in NEEDS_IMPORTANCE
-    tensors = sorted(facts.tensors, key=lambda tensor: (_block(tensor.name), tensor.name))
+    tensors = in_order(facts.tensors)
     rules = _mixture(facts, tensors, file_type, importance)
     typed = [_typed(tensor, _type_of(tensor, rules)) for tensor in tensors]
     start = min((tensor.offset_bytes for tensor in facts.tensors if tensor.part == 0), default=0)
@@ -104,6 +104,11 @@ def stored_bytes(shape: Sequence[int], dtype: str) -> int:
     for n in shape[1:]:
         rows *= n
     return rows * (shape[0] // kind.block_size * kind.block_bytes)
+
+
+def in_order(tensors: Iterable[TensorInfo]) -> list[TensorInfo]:
+    """As the quantiser writes them: what belongs to no block first, then block by block, each by name."""
+    return sorted(tensors, key=lambda tensor: (_block(tensor.name), tensor.name))
 
 
 def laid_out(tensors: Iterable[TensorInfo], start: int) -> tuple[TensorInfo, ...]:

@@ -1,0 +1,221 @@
+"""Names and shapes of the tensors that llama.cpp's conversion makes of a Hugging Face checkpoint.
+
+Source: ggml-org/llama.cpp, `conversion/*.py` (`filter_tensors`, `modify_tensors`, `prepare_tensors`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from shoestring.models.facts import AttentionFacts, ModelFacts, StateFacts
+from shoestring.models.safetensors.components import component_of
+from shoestring.planning.llama_cpp.gguf_names import FAMILIES, Family
+
+Shape = tuple[int, ...]
+
+_IN_BLOCK = re.compile(r"^(?:layers|h)\.(\d+)\.(.+)$")
+_PREFIX = re.compile(r"^(?:model|transformer|backbone|gpt_neox)\.")
+_EXPERT = re.compile(r"\.experts\.(\d+)\.")
+_BUFFERS = (".attn.bias", ".masked_bias", ".rotary_emb.inv_freq")
+_TOWERS = frozenset({"vision", "audio", "projector"})
+_RENAMED = (
+    ("e_score_correction_bias", "e_score_correction.bias"),
+    ("experts.gate_up_proj_bias", "experts.gate_up_proj.bias"),
+    ("experts.down_proj_bias", "experts.down_proj.bias"),
+)
+_BARE = ("self_attn.sinks", "experts.gate_up_proj", "experts.down_proj")
+"""Parameters that Hugging Face names without `.weight`."""
+_STATE_PARAMETERS = frozenset({"A_log", "D", "dt_bias"})
+_F32 = (
+    "_norm.weight",
+    "ffn_gate_inp.weight",
+    "ffn_gate_inp_shexp.weight",
+    "position_embd.weight",
+    "ssm_conv1d.weight",
+)
+"""Ends of names of matrices that a conversion leaves in F32."""
+
+
+class ConversionError(Exception):
+    """The checkpoint cannot be converted by the rules known here; the message says why, in one sentence."""
+
+
+class Converted(NamedTuple):
+    """A tensor of the GGUF file: fastest-varying dimension first; `plain`: kept in F32 whatever the precision."""
+
+    name: str
+    shape: Shape
+    plain: bool
+
+
+class _Identity:
+    """A key that is equal to itself alone: facts are told apart by identity, not value by value."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = facts
+
+    def __hash__(self) -> int:
+        return id(self.facts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.facts is self.facts
+
+
+def converted_tensors(facts: ModelFacts) -> tuple[Converted, ...]:
+    """All tensors that the conversion of one of `FAMILIES` makes, in no particular order.
+
+    Raises:
+        ConversionError: the architecture is not known, or a tensor has no counterpart.
+    """
+    return _converted(_Identity(facts))
+
+
+@lru_cache(maxsize=4)  # several types are planned of one checkpoint, which may have 20,000 tensors
+def _converted(key: _Identity) -> tuple[Converted, ...]:
+    return tuple(_Conversion(key.facts, family_of(key.facts)).tensors())
+
+
+def family_of(facts: ModelFacts) -> Family:
+    """How the architecture is converted.
+
+    Raises:
+        ConversionError: it is not known.
+    """
+    family = FAMILIES.get(facts.architecture)
+    if family is None:
+        raise ConversionError(
+            f"How llama.cpp converts {facts.architecture} models is not known to this version."
+        )
+    return family
+
+
+class _Conversion:
+    def __init__(self, facts: ModelFacts, family: Family) -> None:
+        self.facts = facts
+        self.family = family
+
+    def tensors(self) -> Iterator[Converted]:
+        stacks: dict[str, tuple[Shape, int]] = {}
+        for tensor in self.facts.tensors:
+            name = tensor.name.replace("language_model.", "")
+            expert = _EXPERT.search(name)
+            if expert:
+                name = f"{name[: expert.start()]}.experts.{name[expert.end() :]}"
+                stacks[name] = tensor.shape, stacks.get(name, (tensor.shape, 0))[1] + 1
+            elif not name.endswith(_BUFFERS):
+                yield from self.convert(name, tensor.shape)
+        for name, (shape, count) in stacks.items():
+            yield from self.convert(name, (count, *shape))
+
+    def convert(self, name: str, shape: Shape) -> Iterator[Converted]:
+        inside = _IN_BLOCK.match(_PREFIX.sub("", name))
+        if inside is None:
+            yield from self.outside(_PREFIX.sub("", name), shape)
+        elif int(inside[1]) < len(self.facts.layers):  # behind them lie layers that predict several tokens
+            yield from self.in_block(int(inside[1]), inside[2], shape)
+
+    def outside(self, name: str, shape: Shape) -> Iterator[Converted]:
+        module, _, kind = name.rpartition(".")
+        target = self.family.top.get(module)
+        if target is None:
+            if component_of(name) not in _TOWERS:
+                raise self.strange(name)
+            return
+        if target == "output" and not self.family.head:
+            return
+        if target == "token_embd" and self.family.cut and self.facts.tokenizer is not None:
+            shape = (min(shape[0], self.facts.tokenizer.vocab_size), *shape[1:])
+        yield _converted_tensor(f"{target}.{kind}", shape[::-1])
+
+    def in_block(self, i: int, name: str, shape: Shape) -> Iterator[Converted]:
+        for given, proper in _RENAMED:
+            name = name.replace(given, proper)
+        module, _, kind = (f"{name}.weight" if name.endswith(_BARE) else name).rpartition(".")
+        if kind in _STATE_PARAMETERS or (
+            module.endswith((".conv1d", ".norm")) and self.facts.layers[i].state
+        ):
+            yield self.of_state(i, name, shape)
+        elif module.endswith("experts.gate_up_proj"):
+            yield from self.fused_experts(i, module, kind, shape)
+        elif module.endswith("kv_b_proj"):
+            yield from _latent_heads(i, self.attention(i), shape)
+        else:
+            target = self.family.block.get(module)
+            if target is None or kind not in ("weight", "bias"):
+                raise self.strange(name)
+            yield _converted_tensor(
+                f"blk.{i}.{target}{self.suffix(target, kind)}", self.turned(module, shape)
+            )
+
+    def suffix(self, target: str, kind: str) -> str:
+        if self.family.architecture == "falcon-h1" and target == "ffn_norm":
+            return ""  # as its mapping has it
+        return f".{kind}"
+
+    def turned(self, module: str, shape: Shape) -> Shape:
+        """The shape with the fastest-varying dimension first."""
+        if len(shape) > 1 and self.family.transposed:
+            return shape
+        if module.endswith("experts.down_proj") and len(shape) == 3 and self.family.experts_transposed:
+            return shape[1], shape[2], shape[0]
+        return shape[::-1]
+
+    def fused_experts(self, i: int, module: str, kind: str, shape: Shape) -> Iterator[Converted]:
+        """Gate and up of all experts in one tensor, as Hugging Face's newer classes store them."""
+        if kind == "bias":
+            half: Shape = (shape[1] // 2, shape[0])
+        elif self.family.experts_transposed:
+            half = (shape[1], shape[2] // 2, shape[0])
+        else:
+            half = (shape[2], shape[1] // 2, shape[0])
+        for part in ("gate", "up"):
+            yield _converted_tensor(f"blk.{i}.ffn_{part}_exps.{kind}", half)
+
+    def of_state(self, i: int, name: str, shape: Shape) -> Converted:
+        """What a recurrent layer has beside its projections."""
+        state = self.facts.layers[i].state
+        parameter = name.partition(".")[2]
+        second = state is not None and state.kind == "mamba2"
+        if parameter == "dt_bias":
+            return _converted_tensor(f"blk.{i}.ssm_dt.bias", shape)
+        if parameter in ("A_log", "D"):
+            target = "ssm_a" if parameter == "A_log" else "ssm_d"
+            return _converted_tensor(f"blk.{i}.{target}", (1, *shape) if second else shape[::-1])
+        if parameter == "norm.weight" and state is not None:
+            return _converted_tensor(f"blk.{i}.ssm_norm.weight", _by_group(state, shape[0]))
+        if parameter == "conv1d.weight":
+            return _converted_tensor(f"blk.{i}.ssm_conv1d.weight", (shape[-1], shape[0]))
+        if parameter == "conv1d.bias":
+            return _converted_tensor(f"blk.{i}.ssm_conv1d.bias", shape)
+        raise self.strange(name)
+
+    def attention(self, i: int) -> AttentionFacts:
+        attention = self.facts.layers[i].attention
+        if attention is None or attention.latent is None:
+            raise ConversionError(f"Layer {i} has a compressed cache, of which its config says nothing.")
+        return attention
+
+    def strange(self, name: str) -> ConversionError:
+        return ConversionError(f"Its tensor {name} has no counterpart in GGUF that is known to this version.")
+
+
+def _by_group(state: StateFacts, inner: int) -> Shape:
+    size = state.state_values // inner
+    groups = (state.conv_channels - inner) // (2 * size) if size else 1
+    return inner // groups, groups
+
+
+def _latent_heads(i: int, attention: AttentionFacts, shape: Shape) -> Iterator[Converted]:
+    """The compressed cache's way back to keys and values, apart and by head (multi-head latent attention)."""
+    rope = attention.latent.rope_dim if attention.latent else 0
+    rank = shape[1]
+    yield _converted_tensor(f"blk.{i}.attn_k_b.weight", (attention.head_dim_k - rope, rank, attention.heads))
+    yield _converted_tensor(f"blk.{i}.attn_v_b.weight", (rank, attention.head_dim_v, attention.heads))
+
+
+def _converted_tensor(name: str, shape: Shape) -> Converted:
+    plain = len(shape) < 2 or name.endswith(_F32) or not name.endswith(".weight")
+    return Converted(name, shape, plain)

@@ -1,0 +1,139 @@
+"""The GGUF file that has yet to be made of a model: what llama.cpp's conversion and its quantiser would write.
+
+The conversion is that of ggml-org/llama.cpp (`convert_hf_to_gguf.py`, `conversion/*.py`): names mapped, shapes
+reversed, experts stacked, towers for images and sound left to a file of their own (mmproj). Three things of a few
+hundred bytes are left out, since they come from no tensor: `rope_freqs` and the long and short rotary factors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from shoestring.models import architecture as rules
+from shoestring.models.facts import LayerFacts, ModelFacts, Parameters, TensorInfo, Weights
+from shoestring.models.gguf_facts import component_of
+from shoestring.planning.llama_cpp.conversion import ConversionError, converted_tensors, family_of
+from shoestring.planning.llama_cpp.gguf_names import Family
+from shoestring.planning.llama_cpp.type_mix import in_order, laid_out, mixed, padded, stored_bytes
+
+_PLAIN = ("F32", "F16", "BF16")
+_ORDER = ("embedding", "attention", "feed_forward", "experts", "norms", "head", "other")
+_METADATA_BYTES = 2048
+"""About what a file's scalar metadata takes, names included."""
+
+
+def as_gguf(facts: ModelFacts, file_type: str) -> ModelFacts | None:
+    """The facts of the GGUF file of `file_type` that llama.cpp's tools would make of a model.
+
+    Of a checkpoint: converted in its own precision, then quantised. Of a GGUF file: requantised. The result has
+    no `files`; its `file_bytes` include the header with a vocabulary as far as the tokenizer is known. Its facts
+    are as if read from that file. None where the file cannot be made: `why_not_convertible` says why.
+
+    Raises:
+        UsageError: there is no such file type.
+    """
+    if facts.format == "gguf":
+        return _made(facts, mixed(facts, file_type))
+    try:
+        plain = _plain(facts, file_type)
+    except ConversionError:
+        return None
+    return _made(plain, plain.tensors if file_type in _PLAIN else mixed(plain, file_type))
+
+
+def why_not_convertible(facts: ModelFacts) -> str | None:
+    """Why no GGUF file can be made of a model by the rules known here, one sentence; None where it can."""
+    if facts.format == "gguf":
+        return None
+    try:
+        _plain(facts, "BF16")
+    except ConversionError as error:
+        return str(error)
+    return None
+
+
+def _plain(facts: ModelFacts, file_type: str) -> ModelFacts:
+    """What the conversion writes, before any quantisation. An unknown file type is left to `mixed` to refuse."""
+    family = family_of(facts)
+    if facts.quantization is not None:
+        raise ConversionError(
+            f"The checkpoint is quantised already ({facts.quantization.method}); a GGUF is made of the original."
+        )
+    dtype = file_type if file_type in _PLAIN else _own_precision(facts)
+    tensors = [
+        TensorInfo(name, shape, kind, stored_bytes(shape, kind), 0)
+        for name, shape, plain in converted_tensors(facts)
+        for kind in ("F32" if plain else dtype,)
+    ]
+    return replace(
+        facts,
+        format="gguf",
+        architecture=family.architecture,
+        layers=tuple(_as_read(layer, facts, family) for layer in facts.layers),
+        tensors=laid_out(in_order(tensors), _header_bytes(facts, tensors)),
+        not_understood=facts.not_understood + _not_counted(family.architecture),
+        tied=all(tensor.name != "output.weight" for tensor in tensors),
+        modalities=("text",),
+        dtype=None,
+        config_file=None,
+        class_name=None,
+    )
+
+
+def _made(facts: ModelFacts, tensors: tuple[TensorInfo, ...]) -> ModelFacts:
+    by_dtype: Counter[str] = Counter()
+    for tensor in tensors:
+        by_dtype[tensor.dtype] += tensor.n_bytes
+    return replace(
+        facts,
+        files=(),
+        file_bytes=max((padded(t.offset_bytes + t.n_bytes) for t in tensors), default=0),
+        tensors=tensors,
+        weights=Weights(by_dtype.total(), dict(by_dtype.most_common())),
+        parameters=_parameters(facts, tensors),
+    )
+
+
+def _parameters(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> Parameters:
+    counted: Counter[str] = Counter()
+    for tensor in tensors:
+        counted[component_of(tensor.name)] += tensor.n_elements
+    experts = next((layer.experts for layer in facts.layers if layer.experts), None)
+    idle = counted["experts"] * (experts.count - experts.used) // experts.count if experts else 0
+    total = counted.total()
+    return Parameters(total, total - idle, {name: counted[name] for name in _ORDER if counted[name]})
+
+
+def _own_precision(facts: ModelFacts) -> str:
+    """That of the first matrix, where it has 16 bits; else F16 (`ModelBase.__init__`, an `outtype` of `auto`)."""
+    return next((t.dtype for t in facts.tensors if len(t.shape) > 1 and t.dtype in ("BF16", "F16")), "F16")
+
+
+def _not_counted(architecture: str) -> tuple[str, ...]:
+    if rules.counts_cells(architecture):
+        return ()
+    return (f"How {architecture} models keep their context in memory is not known to this version.",)
+
+
+def _as_read(layer: LayerFacts, facts: ModelFacts, family: Family) -> LayerFacts:
+    """The layer as llama.cpp runs it: windows that it does not apply are gone."""
+    attention = layer.attention
+    if attention is None or attention.window is None:
+        return layer
+    if rules.window_rule(family.architecture, len(facts.layers)) is not None:
+        return layer
+    return replace(layer, attention=replace(attention, window=None))
+
+
+def _header_bytes(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
+    """Bytes in front of the tensor data: the list of tensors, the vocabulary, the template (GGUF's docs/gguf.md)."""
+    infos = sum(8 + len(t.name) + 4 + 8 * len(t.shape) + 4 + 8 for t in tensors)
+    template = len((facts.chat_template or "").encode())
+    known = facts.tokenizer
+    if known is None:
+        return _METADATA_BYTES + infos + template
+    tokens = known.tokens_bytes + 8 * known.vocab_size + 4 * known.vocab_size  # strings, lengths, types
+    scores = 4 * known.vocab_size if known.has_scores else 0
+    return _METADATA_BYTES + infos + template + tokens + scores + known.merges_bytes + 8 * known.merges
