@@ -41,9 +41,10 @@ def test_the_json_keys_are_the_contract() -> None:
                 "cuda": "12.4",
                 "compute_capability": [7, 5],
                 "bf16": False,
+                "bandwidth_bytes_per_s": None,
             }
         ],
-        "disk": {"path": "/models", "free_bytes": LOW_DISK_BYTES},
+        "disk": {"path": "/models", "free_bytes": LOW_DISK_BYTES, "read_bytes_per_s": None},
         "environment": {
             "kind": "terminal",
             "notebook": False,
@@ -53,6 +54,7 @@ def test_the_json_keys_are_the_contract() -> None:
         },
         "packages": {"xllamacpp": "1", "torch": None},
         "problems": [{"what": "what", "fix": "fix"}],
+        "bandwidth": None,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shoestring import paths
 from shoestring.hardware import problems
+from shoestring.hardware.bandwidth import Bandwidth, bandwidth
 from shoestring.hardware.base import Cpu, Disk, Gpu, Memory, Problem
 from shoestring.hardware.cpu import read_cpu
 from shoestring.hardware.disk import is_writable, read_disk
@@ -22,6 +23,7 @@ class DoctorReport:
     Attributes:
         packages: installed version of each engine and its libraries; None where not installed.
         problems: gravest first; empty when nothing stands in the way.
+        bandwidth: of main memory, if it was measured (which planning does); None: not yet.
     """
 
     cpu: Cpu
@@ -31,6 +33,7 @@ class DoctorReport:
     environment: Environment
     packages: dict[str, str | None]
     problems: tuple[Problem, ...]
+    bandwidth: Bandwidth | None = None
 
 
 def doctor(models_path: Path | None = None) -> DoctorReport:
@@ -59,4 +62,5 @@ def doctor(models_path: Path | None = None) -> DoctorReport:
         environment=environment,
         packages=packages,
         problems=tuple(problem for problem in possible if problem is not None),
+        bandwidth=bandwidth(cpu, memory.total_bytes),
     )
