@@ -261,6 +261,9 @@ class ModelFacts:
         modalities: what it reads: `text`, and `image`, `audio`, `video`.
         config_file: a local checkpoint's `config.json`, else None.
         class_name: the class that transformers loads it with (`LlamaForCausalLM`), or None.
+        traits: what shapes a block besides its tensors, of GGUF: `parallel_residual` (attention and feed-forward
+            side by side), `no_rope` (no rotary positions), `residual_scale` (Granite multiplies what it adds),
+            `expert_weights_norm` (the chosen experts' weights are divided by their sum).
     """
 
     id: str
@@ -289,3 +292,4 @@ class ModelFacts:
     modalities: tuple[str, ...] = ("text",)
     config_file: Path | None = None
     class_name: str | None = None
+    traits: frozenset[str] = frozenset()

@@ -68,6 +68,7 @@ def facts_of(
         tensors=header.tensors,
         sampling=_sampling(header),
         not_understood=notes,
+        traits=_traits(keys),
         tied=all(tensor.name != "output.weight" for tensor in header.tensors),
     )
 
@@ -121,6 +122,18 @@ def _weights(tensors: Sequence[TensorInfo]) -> Weights:
     for tensor in tensors:
         by_dtype[tensor.dtype] += tensor.n_bytes
     return Weights(by_dtype.total(), dict(by_dtype.most_common()))
+
+
+def _traits(keys: Keys) -> frozenset[str]:
+    """What llama.cpp reads of the metadata that changes a block's graph, with its defaults."""
+    metadata, name = keys.header.metadata, keys.architecture
+    traits: dict[str, object] = {
+        "parallel_residual": metadata.get(f"{name}.use_parallel_residual", False),
+        "no_rope": name == "granitehybrid" and not metadata.get(f"{name}.rope.scaling.finetuned", False),
+        "residual_scale": metadata.get(f"{name}.residual_scale", 0.0),
+        "expert_weights_norm": metadata.get(f"{name}.expert_weights_norm", False),
+    }
+    return frozenset(trait for trait, found in traits.items() if found)
 
 
 def _sampling(header: GgufHeader) -> dict[str, float] | None:

@@ -129,6 +129,8 @@ def _parse(text: bytes, name: str) -> tuple[dict[str, str], dict[str, _Entry]]:
         metadata = msgspec.json.decode(
             raw.pop("__metadata__", msgspec.Raw(b"{}")), type=dict[str, str] | None
         )
+        if any(b"-" in bytes(value) for value in raw.values()):  # -0 would pass for 0
+            raise ValueError("a negative number")
         entries = {key: msgspec.json.decode(value, type=_Entry) for key, value in raw.items()}
         if _may_repeat(text, len(entries)):
             json.loads(text, object_pairs_hook=_without_repetition)
@@ -166,7 +168,7 @@ def _info(key: str, entry: _Entry, name: str, data_start: int, part: int) -> Ten
     elements = 1
     for n in entry.shape:
         elements *= n
-        if n < 0 or elements > MAX_SIZE:
+        if not 0 <= n <= MAX_SIZE or elements > MAX_SIZE:
             raise InvalidModelFileError(f"{name}: the shape of {key[:80]} is impossible.", _DAMAGED)
     start, end = entry.data_offsets
     if not 0 <= start <= end <= MAX_SIZE:
