@@ -13,7 +13,7 @@ from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
 from shoestring.planning.base import Method, Plan, PlanReport, Request
 from shoestring.planning.building import build
-from shoestring.planning.calibration import Calibration, sentence
+from shoestring.planning.calibration import Calibration, corrected, sentence
 from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files
 from shoestring.planning.placement import Placed, fits, place
 from shoestring.planning.ranking import good_enough, key, why
@@ -134,7 +134,11 @@ class _Solver:
         if calibration is not None and not placed.estimate.missing:
             placed = replace(placed, estimate=corrected(placed.estimate, calibration))
             notes.append(sentence(calibration))
-        speed = speed_of(candidate, placed, self.hardware)
+        memory = candidate.memory
+        batch = placed.settings.batch
+        speed = decode_speed(
+            placed.units, placed.assignment, self.hardware, batch=batch, engine=memory.engine
+        )
         plan = build(
             candidate, placed, self.budgets, speed=speed, method=method, reason=reason, notes=tuple(notes)
         )
@@ -144,7 +148,7 @@ class _Solver:
         """The plan with the engine's own figures, where the engine can be asked; else as it is."""
         from shoestring.planning.exact import asked_of_the_engine
 
-        estimate = asked_of_the_engine(option.candidate, option.placed)
+        estimate = asked_of_the_engine(option.candidate, option.placed, self.hardware)
         if estimate is None:
             return option
         return self.built(option.candidate, replace(option.placed, estimate=estimate), method="dry-run")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts, TensorInfo
 from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppSettings, Term, Unit
+from shoestring.planning.dry_run import DryRun
 from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
 from shoestring.planning.llama_cpp.kv_cache import layer_cache_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
@@ -56,6 +57,13 @@ class LlamaCppMemory:
     ) -> Estimate:
         """Every term with the units so placed: weights and cache with their blocks, compute on every device used."""
         return _Estimator(self, facts, settings, hardware, assignment).estimate()
+
+    def with_engine_s_figures(
+        self, facts: ModelFacts, settings: LlamaCppSettings, hardware: Hardware, figures: DryRun
+    ) -> Estimate:
+        """The same with cache and buffers as the engine gave them, everything in main memory."""
+        assignment = (CPU,) * len(self.units(facts, settings, hardware))
+        return _Estimator(self, facts, settings, hardware, assignment).estimate(figures)
 
 
 def _tensors_by_unit(facts: ModelFacts) -> dict[str, list[TensorInfo]]:
@@ -113,20 +121,37 @@ class _Estimator:
     hardware: Hardware
     assignment: Assignment
 
-    def estimate(self) -> Estimate:
-        missing = dict(unaccounted(self.facts))
+    def estimate(self, figures: DryRun | None = None) -> Estimate:
+        unknown = unaccounted(self.facts)
+        missing = {} if figures else dict(unknown)
+        asked = (
+            [f"{why} The engine was asked instead." for why in dict.fromkeys(unknown.values())]
+            if figures
+            else []
+        )
+        split = [NEVER_RUN] if any(device != CPU for device in self.assignment) else []
         if self.facts.tokenizer is None:
             missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
-        terms = tuple(self.terms(missing))
+        terms = (*self.fixed_terms(), *(_buffers(figures) if figures else self.buffers(missing)))
         return Estimate(
             terms=terms,
             load_peak=self.load_peak(terms),
             missing=missing,
-            notes=(NEVER_RUN,) if any(device != CPU for device in self.assignment) else (),
+            notes=(*asked, *split),
         )
 
-    def terms(self, missing: dict[Group, str]) -> Iterator[Term]:
+    def fixed_terms(self) -> Iterator[Term]:
+        """The terms that no dry run tells."""
         yield from self.weights()
+        baseline = self.memory.baseline_bytes
+        for name, n_bytes in runtime_terms(self.facts, self.settings, baseline).items():
+            yield Term(name, "runtime", CPU, n_bytes)
+        for device in self.devices:
+            if device != CPU:
+                yield Term("cuda_context", "runtime", device, CUDA_CONTEXT_BYTES)
+
+    def buffers(self, missing: Mapping[Group, str]) -> Iterator[Term]:
+        """Cache and compute by formula."""
         if "kv_cache" not in missing:
             cache = self.by_device(list(_cache_by_unit(self.facts, self.settings)))
             for device, n_bytes in cache.items():
@@ -136,12 +161,6 @@ class _Estimator:
             for device in self.devices:
                 yield Term("compute_buffer", "compute", device, compute)
             yield Term("output_buffer", "compute", CPU, output_buffer_bytes(self.facts, self.settings))
-        baseline = self.memory.baseline_bytes
-        for name, n_bytes in runtime_terms(self.facts, self.settings, baseline).items():
-            yield Term(name, "runtime", CPU, n_bytes)
-        for device in self.devices:
-            if device != CPU:
-                yield Term("cuda_context", "runtime", device, CUDA_CONTEXT_BYTES)
 
     def weights(self) -> Iterator[Term]:
         features = self.hardware.cpu.features
@@ -182,11 +201,23 @@ class _Estimator:
         for term in terms:
             held[term.device] += term.bytes
         here = {term.name: term.bytes for term in terms if term.device == CPU}
-        reading = self.facts.file_bytes + here["weights_repacked"] + here["worker"] + here.get("vocabulary", 0)
+        reading = (
+            self.facts.file_bytes + here["weights_repacked"] + here["worker"] + here.get("vocabulary", 0)
+        )
         if self.facts.tokenizer is not None:
             reading += header_bytes(self.facts.tokenizer)
-        loaded = held[CPU] - here.get("compute_buffer", 0) - here["work"] - here["sampling"]
+        loaded = (
+            held[CPU] - here.get("compute_buffer", 0) - here["untouched"] - here["work"] - here["sampling"]
+        )
         return dict(held) | {CPU: max(reading, loaded)}
+
+
+def _buffers(figures: DryRun) -> tuple[Term, ...]:
+    return (
+        Term("kv_cache", "kv_cache", CPU, figures.kv_cache_bytes),
+        Term("compute_buffer", "compute", CPU, figures.compute_buffer_bytes),
+        Term("output_buffer", "compute", CPU, figures.output_buffer_bytes),
+    )
 
 
 def _cache_by_unit(facts: ModelFacts, settings: LlamaCppSettings) -> Iterator[int]:
