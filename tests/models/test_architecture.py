@@ -41,6 +41,6 @@ def test_only_the_large_exaone4_slides() -> None:
     assert window_rule("exaone4", 30) is None
 
 
-@pytest.mark.parametrize("name", ["mamba", "deepseek2", "gemma3n", "rwkv7", "one-of-tomorrow"])
+@pytest.mark.parametrize("name", ["rwkv7", "minimax-01", "one-of-tomorrow"])
 def test_what_keeps_other_than_plain_cells_is_not_counted(name: str) -> None:
     assert not counts_cells(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoestring.models.facts import AttentionFacts, ModelFacts
+from shoestring.models.facts import AttentionFacts, ModelFacts, StateFacts
 from shoestring.planning.base import KvPrecision, LlamaCppSettings
 
 PADDING = 256  # cells; llama.cpp rounds each sequence's context and window up to this (GGML_PAD in llama-context.cpp)
@@ -50,20 +50,39 @@ def kv_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
 
 
 def layer_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> tuple[int, ...]:
-    """The same of every layer: cells · batch · (key row + value row).
+    """The same of every layer: cells · batch · (key row + value row), and the states of all sequences.
+
+    A latent cache has one row a cell, of which values are a part; a layer that reads another's cache has none.
+    Source: src/llama-kv-cache.cpp, src/llama-memory-recurrent.cpp.
 
     Raises:
         ValueError: a layer's memory cannot be counted; callers ask `unaccounted` first.
     """
-    return tuple(_layer_bytes(i, facts, settings) for i in range(len(facts.layers)))
+    found = []
+    for i, layer in enumerate(facts.layers):
+        if layer.attention is None and layer.state is None:
+            raise ValueError(f"layer {i} keeps nothing that is understood here")
+        cells = _cells_bytes(layer.attention, settings) if layer.attention else 0
+        found.append(cells + (state_bytes(layer.state) * settings.batch if layer.state else 0))
+    return tuple(found)
 
 
-def _layer_bytes(i: int, facts: ModelFacts, settings: LlamaCppSettings) -> int:
-    a = facts.layers[i].attention
-    if a is None:
-        raise ValueError(f"layer {i} keeps no key-value cells that are understood here")
-    row = row_bytes(a.kv_heads * a.head_dim_k, settings.kv_precision)
-    row += row_bytes(a.kv_heads * a.head_dim_v, settings.kv_precision)
+def state_bytes(state: StateFacts) -> int:
+    """Bytes of one sequence's recurrent state in one layer, in F32: the convolution's columns before the newest,
+    and the state proper (`n_embd_r`, `n_embd_s` in src/llama-hparams.cpp)."""
+    return 4 * (state.conv_channels * max(0, state.conv_kernel - 1) + state.state_values)
+
+
+def _cells_bytes(a: AttentionFacts, settings: LlamaCppSettings) -> int:
+    if a.shares_cache_of is not None:
+        return 0
+    precision = settings.kv_precision
+    if a.latent is not None:
+        row = row_bytes(a.latent.rank + a.latent.rope_dim, precision)
+    else:
+        row = row_bytes(a.kv_heads * a.head_dim_k, precision) + row_bytes(
+            a.kv_heads * a.head_dim_v, precision
+        )
     return cells_per_sequence(a, settings) * settings.batch * row
 
 
