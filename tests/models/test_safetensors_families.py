@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 from header_checkpoint import FAMILIES, config_of, meta_model, saved_tensors, write_tensors
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny_checkpoints import TINY, WINDOW
 
+from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import (
     NO_CONTEXT_LIMIT,
     AttentionFacts,
@@ -258,3 +261,76 @@ def test_multi_modal_classes_are_tied_and_filled_as_the_library_does(outer: str)
     assert bool(fields.get("tie_word_embeddings")) == (outer in TIES_BY_DEFAULT)
     inner = (getattr(whole, "sub_configs_defaults", None) or {}).get("text_config")
     assert inner is None or inner.model_type == TEXT_MODELS[outer]
+
+
+LISTED = st.none() | st.lists(
+    st.sampled_from(["full_attention", "sliding_attention"]), min_size=6, max_size=6
+)
+SWITCHES = {
+    "sliding_window": st.none() | st.integers(1, 99),
+    "use_sliding_window": st.booleans(),
+    "max_window_layers": st.integers(0, 7),
+    "layer_types": LISTED,
+    "sliding_window_pattern": st.integers(1, 7),
+    "no_rope_layer_interval": st.integers(1, 7),
+    "attention_chunk_size": st.none() | st.integers(1, 99),
+    "attn_layer_period": st.integers(3, 7),
+    "attn_layer_offset": st.integers(0, 2),
+    "attn_layer_indices": st.none() | st.lists(st.integers(0, 5)),
+    "full_attn_idxs": st.none() | st.lists(st.integers(0, 5)),
+    "full_attention_interval": st.integers(1, 7),
+    "num_kv_shared_layers": st.just(0),
+}
+"""What decides which layer is of which kind."""
+
+
+@pytest.mark.parametrize("model_type", sorted(set(DEFAULTS) - {"exaone4", "ministral3"}))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_however_a_config_is_switched_its_layers_are_those_of_the_librarys_cache(
+    model_type: str, data: st.DataObject
+) -> None:
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers.cache_utils import get_layer_types_and_kwargs
+
+    known = {field.name for field in dataclasses.fields(config_class(model_type))}
+    needed = {"num_experts_per_tok": 2} if model_type == "deepseek_v2" else {}
+    keys = sorted(key for key in SWITCHES if key in known or "attern" in key or "interval" in key)
+    chosen = {key: data.draw(SWITCHES[key], label=key) for key in keys if data.draw(st.booleans())}
+    sliding = "sliding_attention" in (chosen.get("layer_types") or ())
+    if sliding and (model_type in ("lfm2", "qwen3_next", "qwen3_5_text") or "sliding_window" not in known):
+        del chosen["layer_types"]  # such a model has no window to slide in
+    try:
+        config = config_class(model_type)(num_hidden_layers=6, **needed, **chosen)
+        theirs = get_layer_types_and_kwargs(config)
+    except (StrictDataclassError, ValueError, TypeError):
+        return
+    written = json.loads(config.to_json_string(use_diff=True))
+    if any(
+        kind != "full_attention" and kwargs.get("sliding_window", 1) in (None, 0)
+        for kind, kwargs in zip(*theirs, strict=True)
+    ):
+        with pytest.raises(
+            InvalidModelFileError
+        ):  # a layer that slides without a window: the cache fails, too
+            read_text_model(Section(written))
+        return
+    layers = read_text_model(Section(written)).layers
+    assert [kind_and_window(layer) for layer in layers] == [
+        (CACHED_AS[kind], kwargs.get("sliding_window")) for kind, kwargs in zip(*theirs, strict=True)
+    ]
+
+
+CACHED_AS = {
+    "full_attention": "keys",
+    "sliding_attention": "keys",
+    "chunked_attention": "keys",
+    "linear_attention": "state",
+    "conv": "state",
+    "hybrid": "both",
+}
+
+
+def kind_and_window(layer: LayerFacts) -> tuple[str, int | None]:
+    kind = "both" if layer.attention and layer.state else "keys" if layer.attention else "state"
+    return kind, layer.attention.window if layer.attention else None
