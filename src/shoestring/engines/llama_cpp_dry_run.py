@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,10 +27,13 @@ from shoestring.units import MiB
 _NATIVE = "native"
 _PATIENCE_S = 60
 _INFO = 4  # llama.cpp's log level
+_ANOTHER_LINE_S = 0.01
 
-_CACHE = re.compile(r"llama_kv_cache: size = +([\d.]+) MiB")
-_COMPUTE = re.compile(r"sched_reserve: +\S+ compute buffer size = +([\d.]+) MiB")
+_CACHE = re.compile(r"(?:llama_kv_cache|llama_memory_recurrent): size = +([\d.]+) MiB")
+_COMPUTE = re.compile(r"sched_reserve: +(\S+) compute buffer size = +([\d.]+) MiB")
 _OUTPUT = re.compile(r"llama_context: +\S+ +output buffer size = +([\d.]+) MiB")
+_WEIGHTS = re.compile(r"print_info: file size += +([\d.]+) (MiB|GiB)")
+_UNITS = {"MiB": MiB, "GiB": 1024 * MiB}
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -40,21 +44,44 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The engine's figures in bytes, each exact to half a hundredth of a MiB; or why there are none."""
+    """The engine's figures in bytes, each exact to half a hundredth of a MiB; or why there are none.
+
+    Attributes:
+        kv_cache_bytes: keys and values of all layers, and recurrent states.
+        compute_buffer_bytes: of all devices together.
+        compute_by_device: the same, by the engine's names of its devices' buffers (`CPU`, `CUDA0`, `CUDA_Host`).
+        weights_bytes: all tensors as stored; from 1 GiB on exact to half a hundredth of a GiB. None where not logged.
+    """
 
     kv_cache_bytes: int = 0
     compute_buffer_bytes: int = 0
     output_buffer_bytes: int = 0
     error: str | None = None
+    compute_by_device: dict[str, int] = {}
+    weights_bytes: int | None = None
 
 
 def parse_log(log: str) -> Answer | None:
-    """The figures that llama.cpp logs while it sets up a context, None while any is missing."""
-    found = [_CACHE.findall(log), _COMPUTE.findall(log), _OUTPUT.findall(log)]
-    if not all(found):
+    """The figures that llama.cpp logs while it sets up a context, None while any is missing.
+
+    A hybrid model logs its cells and its states; one without attention only states.
+    """
+    cache, output, compute = _CACHE.findall(log), _OUTPUT.findall(log), dict(_COMPUTE.findall(log))
+    if not (cache and output and compute):
         return None
-    cache, compute, output = (round(sum(map(float, figures)) * MiB) for figures in found)
-    return Answer(cache, compute, output)
+    weights = _WEIGHTS.search(log)
+    by_device = {device: _mebibytes([figure]) for device, figure in compute.items()}
+    return Answer(
+        _mebibytes(cache),
+        sum(by_device.values()),
+        _mebibytes(output),
+        compute_by_device=by_device,
+        weights_bytes=round(float(weights[1]) * _UNITS[weights[2]]) if weights else None,
+    )
+
+
+def _mebibytes(figures: Iterable[str]) -> int:
+    return round(sum(map(float, figures)) * MiB)
 
 
 def main() -> None:
@@ -86,8 +113,9 @@ def _ask(question: bytes, folder: Path) -> Answer:
         while True:
             ended = process.poll() is not None
             text = log.read_text(errors="replace")
-            if answer := parse_log(text):
-                return answer
+            if found := parse_log(text):
+                time.sleep(_ANOTHER_LINE_S)  # further devices' lines follow at once
+                return parse_log(log.read_text(errors="replace")) or found
             if ended:
                 errors = [line for line in text.splitlines() if " E " in line]
                 return Answer(error="; ".join(errors[:3]) or "it ended before it had planned its buffers")
