@@ -27,15 +27,19 @@ _UNDERSTOOD = "llama_cpp"
 """The engine whose speed was measured; for others there is only the limit."""
 
 # llama.cpp on x86 with AVX2, one core of a Zen 5 server, `benchmarks/decode_speed.py` (dev/LOG.md): what is left of the
-# time when what memory takes is subtracted grows with the bytes, whatever their type (Q4_0, Q8_0, BF16, mixes).
-_ARITHMETIC_BYTES_PER_S = 52e9
+# time when reading is subtracted grows with the bytes, whatever their type (Q4_0, Q8_0 and mixes), so that more cores
+# shorten it until memory alone is left. Chosen between the median and the fastest rounds of a machine that is shared.
+_ARITHMETIC_BYTES_PER_S = 40e9
 """One core's arithmetic on weights that have arrived, for one sequence."""
-_BATCHED_BYTES_PER_S = 22e9
+_BATCHED_BYTES_PER_S = 20e9
 """The same for each sequence of a batch, which hides the reading but shares no arithmetic."""
-_UNIT_S = 55e-6
+_UNIT_S = 70e-6
 """What a block takes beside its weights: norms, attention on a short context, threads that wait for each other."""
 
 _GPU_EFFICIENCY: Mapping[str, float] = {
+    # Qwen2.5-VL 7B in 4 bits, 39.2 tokens/s on Colab, its weights taken as Q4_K_M's without the embedding, 4.37 GB:
+    # huggingface.co/WJO/llama-cpp-b10355-colab-t4-sm75.
+    "Tesla T4": 0.53,
     # Llama 3 8B Q4_0 without its embedding, 4.36 GB, 156.6 tokens/s: github.com/ggml-org/llama.cpp/pull/15802.
     "NVIDIA GeForce RTX 3090": 0.73,
     # CodeLlama 7B F16 without its embedding, 13.2 GB, 54.7 tokens/s: github.com/ggml-org/llama.cpp/pull/3776.
@@ -44,7 +48,8 @@ _GPU_EFFICIENCY: Mapping[str, float] = {
 """Share of a card's bandwidth that llama.cpp was seen to reach; cards that nobody published are left out."""
 
 _GPU_MORE_SEQUENCES, _GPU_MOST_SEQUENCES = 0.16, 8
-"""Longer by this for each further sequence (same source: 1.12, 1.33 and 2.15 times one's step for 2, 4 and 8); past 8
+"""Longer by this for each further sequence (the RTX 3090, same source: a step of 2, 4 and 8 takes 1.12, 1.33 and 2.15
+times one's); past 8
 llama.cpp changes to other kernels (`MMVQ_MAX_BATCH_SIZE`), and there is no estimate."""
 
 
