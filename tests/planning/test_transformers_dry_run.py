@@ -81,19 +81,27 @@ def test_eager_attention_pays_for_every_pair_of_positions(make_folder: MakeFolde
 
 
 @pytest.mark.parametrize(
-    ("precision", "scales"),
-    [("nf4", 4 / 64), ("nf4-dq", 1 / 64 + 4 / (64 * 256)), ("int8", None)],
+    ("precision", "scales_and_codes"),
+    [
+        ("nf4", lambda weights, rows, modules: weights * 4 // 64 + modules * 16 * 4),
+        (
+            "nf4-dq",
+            lambda weights, rows, modules: (
+                weights // 64 + weights * 4 // 64 // 256 + modules * 4 * (16 + 256 + 1)
+            ),
+        ),
+        ("int8", lambda weights, rows, modules: 4 * rows),
+    ],
 )
 def test_scales_are_weights_that_the_footprint_does_not_show(
-    precision: Any, scales: float | None, make_folder: MakeFolder
+    precision: Any, scales_and_codes: Callable[[int, int, int], int], make_folder: MakeFolder
 ) -> None:
     shape = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 512, "num_key_value_heads": 4}
     figures = here(make_folder(**shape), TransformersSettings(context=8, precision=precision))
-    linear = LAYERS * (4 * 512 * 512 + 3 * 512 * 1024)
+    weights = LAYERS * (4 * 512 * 512 + 3 * 512 * 1024)
     rows = LAYERS * (4 * 512 + 2 * 1024 + 512)
-    expected = 4 * rows if scales is None else linear * scales
-    tables = 0 if scales is None else LAYERS * 7 * 100 + 2048  # the 16 codes of each, and the map of all
-    assert expected <= figures.weights_bytes - figures.footprint_bytes <= expected + tables
+    hidden = figures.weights_bytes - figures.footprint_bytes
+    assert hidden == scales_and_codes(weights, rows, LAYERS * 7)
 
 
 def test_llama_3_8b_in_nf4_leaves_the_footprint_that_is_published(tmp_path: Path) -> None:
