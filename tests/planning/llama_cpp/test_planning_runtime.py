@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from planning_facts import make_facts, make_tokenizer, tensors_of
 
 from shoestring.planning.base import LlamaCppSettings
-from shoestring.planning.llama_cpp.runtime import graph_bytes, sampling_bytes, vocabulary_bytes, work_bytes
+from shoestring.planning.llama_cpp.runtime import (
+    graph_bytes,
+    reused_bytes,
+    sampling_bytes,
+    untouched_bytes,
+    vocabulary_bytes,
+    work_bytes,
+)
 
 
 def test_a_token_takes_its_three_strings_a_map_node_a_bucket_and_its_records() -> None:
@@ -26,6 +33,12 @@ def test_merges_take_three_strings_and_a_node_each_and_one_table_of_all_code_poi
     without, merges = make_tokenizer(1000), make_tokenizer(1000, merges=10_000)
     difference = vocabulary_bytes(merges) - vocabulary_bytes(without)
     assert difference == 10_000 * 4 * 48 + 8 * 10_273 + 2 * 0x110000
+
+
+def test_a_small_output_buffer_takes_the_place_of_freed_records_and_a_larger_one_does_not() -> None:
+    tokenizer = make_tokenizer(1000)
+    assert reused_bytes(tokenizer, 16_000) == 16_000
+    assert reused_bytes(tokenizer, 20_000) == 0
 
 
 def test_small_graphs_have_a_least_size() -> None:
@@ -58,3 +71,9 @@ def test_larger_vocabularies_take_more(tokens: int, merges: int) -> None:
 def test_every_sequence_has_its_own_candidates() -> None:
     facts = make_facts(vocabulary=1000)
     assert sampling_bytes(facts, LlamaCppSettings(context=512, batch=3)) == 3 * 12 * 1000
+
+
+def test_room_for_embeddings_from_outside_is_never_touched() -> None:
+    facts = make_facts(hidden=64)
+    assert untouched_bytes(facts, LlamaCppSettings(context=2048)) == 2 * 64 * 512 * 4
+    assert untouched_bytes(facts, LlamaCppSettings(context=256)) == 2 * 64 * 256 * 4
