@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from shoestring.models.gguf_facts import read_facts
@@ -33,10 +33,8 @@ _PIECE = 1 << 20
 def serve(models: Mapping[str, Path]) -> Iterator[str]:
     """Serve folders by the names given, until the block ends; its address."""
 
-    class Handler(_Handler):
-        folders = dict(models)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"folders": dict(models)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -47,7 +45,7 @@ def serve(models: Mapping[str, Path]) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    folders: Mapping[str, Path] = {}
+    folders: ClassVar[Mapping[str, Path]] = {}
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -65,13 +63,14 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/models":
             wanted = parse_qs(address.query).get("search", [""])[0].lower()
             found = [describe(name, f) for name, f in self.folders.items() if wanted in name.lower()]
-            return self._json(found, body)
-        if api and api["id"] in self.folders:
+            self._json(found, body)
+        elif api and api["id"] in self.folders:
             folder = self.folders[api["id"]]
-            return self._json(tree(folder) if api["what"] == "tree" else describe(api["id"], folder), body)
-        if file and file["id"] in self.folders and (self.folders[file["id"]] / file["path"]).is_file():
-            return self._file(self.folders[file["id"]] / file["path"], body)
-        self._head(HTTPStatus.NOT_FOUND, 0, {"X-Error-Code": "EntryNotFound"})
+            self._json(tree(folder) if api["what"] == "tree" else describe(api["id"], folder), body)
+        elif file and file["id"] in self.folders and (self.folders[file["id"]] / file["path"]).is_file():
+            self._file(self.folders[file["id"]] / file["path"], body)
+        else:
+            self._head(HTTPStatus.NOT_FOUND, 0, {"X-Error-Code": "EntryNotFound"})
 
     def _json(self, document: object, body: bool) -> None:
         data = json.dumps(document).encode()
@@ -114,7 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
 def tree(folder: Path) -> list[dict[str, Any]]:
     """The hub's list of a repository's files."""
     return [
-        {"type": "file", "path": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "oid": _COMMIT}
+        {
+            "type": "file",
+            "path": path.relative_to(folder).as_posix(),
+            "size": path.stat().st_size,
+            "oid": _COMMIT,
+        }
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]

@@ -60,7 +60,9 @@ class Environment:
         Raises:
             ToolError: it failed; its last words.
         """
-        return _run([str(self.folder / "bin" / command), *arguments], self._environment(extra or {}), TIMEOUT_S)
+        return _run(
+            [str(self.folder / "bin" / command), *arguments], self._environment(extra or {}), TIMEOUT_S
+        )
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """A home of its own, so that no tool sees the user's settings, tokens or caches."""

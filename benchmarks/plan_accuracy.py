@@ -3,7 +3,8 @@
     python benchmarks/plan_accuracy.py [--quick] [--only REGEX] [--json]
 
 Every configuration gets a fresh worker, whose context is filled to n − 32 in all sequences at once before 32 tokens
-are generated. Printed: the plan's total, the worker's VmHWM, the error, and the same after loading alone; then the
+are generated (transformers: a bare process, one batch). Printed: the plan's peak (its total, or that while loading
+if it is larger), the worker's VmHWM, the error, and the same after loading alone; then the
 formula's cache and compute beside the engine's own (a dry run) with flash attention on and off; last the worker's
 baseline, measured anew (`shoestring.planning.llama_cpp.runtime.BASELINE_BYTES`).
 
@@ -22,14 +23,16 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import bare_transformers
 import big_gguf
 import random_gguf
+import smollm2_checkpoint
 
 from shoestring.engines.base import Sampling
 from shoestring.hardware.memory import MemoryProbe
@@ -37,12 +40,23 @@ from shoestring.hardware.probe import probe
 from shoestring.models.facts import ModelFacts
 from shoestring.models.gguf_facts import read_facts
 from shoestring.models.reference import resolve
-from shoestring.planning.base import CPU, Estimate, LlamaCppSettings, MemoryModel, TransformersSettings
+from shoestring.models.safetensors_facts import read_checkpoint
+from shoestring.models.source import FolderSource
+from shoestring.planning.base import (
+    CPU,
+    ComputeDtype,
+    Estimate,
+    LlamaCppSettings,
+    MemoryModel,
+    Precision,
+    TransformersSettings,
+)
 from shoestring.planning.dry_run import dry_run
 from shoestring.planning.llama_cpp.compute import compute_buffer_bytes
 from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes
 from shoestring.planning.llama_cpp.model import LlamaCppMemory
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES
+from shoestring.planning.transformers.model import TransformersMemory
 from shoestring.runtime.client import Worker
 from shoestring.runtime.process import prestart
 from shoestring.runtime.process_memory import read_process_memory
@@ -126,14 +140,19 @@ def measure_llama_cpp(facts: ModelFacts, settings: Settings) -> Peaks:
     try:
         worker.load(facts.files, settings)
         loaded = _peak(worker)
-        asked = [threading.Thread(target=_fill, args=(worker, facts, settings, i)) for i in range(settings.batch)]
-        for thread in asked:
-            thread.start()
-        for thread in asked:
-            thread.join()
+        with ThreadPoolExecutor(settings.batch) as sequences:
+            list(sequences.map(lambda i: _fill(worker, facts, settings, i), range(settings.batch)))
         return Peaks(loaded, _peak(worker))
     finally:
         worker.close()
+
+
+def measure_transformers(facts: ModelFacts, settings: Settings) -> Peaks:
+    """Load a checkpoint in a bare process, fill the context of the whole batch and generate as above."""
+    if not isinstance(settings, TransformersSettings) or facts.config_file is None:
+        raise TypeError("these are the settings of another engine")
+    peaks = bare_transformers.measure(facts.config_file.parent, settings)
+    return Peaks(peaks.load, peaks.end)
 
 
 def _fill(worker: Worker, facts: ModelFacts, settings: LlamaCppSettings, sequence: int) -> None:
@@ -168,7 +187,7 @@ def compare(model: Model, facts: ModelFacts, settings: Settings) -> Comparison:
     return Comparison(
         model.name,
         describe(settings),
-        predicted=sum(term.bytes for term in estimate.terms),
+        predicted=max(sum(term.bytes for term in estimate.terms), estimate.load_peak[CPU]),
         measured=peaks.full,
         predicted_load=estimate.load_peak[CPU],
         measured_load=peaks.loaded,
@@ -232,6 +251,19 @@ def _llama(context: int, batch: int = 1, **others: int) -> LlamaCppSettings:
     )
 
 
+def _torch(precision: Precision, context: int, batch: int = 1) -> TransformersSettings:
+    """The settings of a precision, with this machine's threads."""
+    compute: ComputeDtype = "fp32" if precision == "fp32" else "bf16"
+    threads = probe().cpu.cores_logical
+    return TransformersSettings(context, batch, precision=precision, compute_dtype=compute, threads=threads)
+
+
+@contextlib.contextmanager
+def _checkpoint() -> Iterator[ModelFacts]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield read_checkpoint(FolderSource(smollm2_checkpoint.write(Path(folder) / "smollm2")), id="smollm2")
+
+
 @contextlib.contextmanager
 def _starter(name: str) -> Iterator[ModelFacts]:
     yield read_facts(resolve(name).files, id=name)
@@ -244,7 +276,7 @@ def _written(name: str, write: Callable[[Path], Path]) -> Iterator[ModelFacts]:
 
 
 def llama_cpp_models() -> Iterator[Model]:
-    """GGUF models of four sizes and two that were never seen."""
+    """Two real models and three of random weights: an unseen shape, 1B and 8B."""
     memory, measure = LlamaCppMemory(), measure_llama_cpp
     yield Model(
         "random", lambda: _written("random", lambda path: random_gguf.write(path, UNSEEN)), memory, measure,
@@ -266,6 +298,19 @@ def llama_cpp_models() -> Iterator[Model]:
             name, lambda name=name, shape=shape: _written(name, lambda path: big_gguf.write(path, shape)),
             memory, measure, settings, needs_bytes=big_gguf.file_bytes(shape) * (2 if shape.dtype == "Q4_0" else 1) + GIB,
         )  # fmt: skip
+
+
+def transformers_models() -> Iterator[Model]:
+    """A real checkpoint at every precision."""
+    yield Model(
+        "smollm2 hf", _checkpoint, TransformersMemory(), measure_transformers,
+        (
+            _torch("bf16", 512), _torch("bf16", 2048), _torch("bf16", 512, 4),
+            _torch("fp32", 512), _torch("fp32", 2048), _torch("int8", 512), _torch("int8", 512, 4),
+            _torch("nf4", 512), _torch("nf4", 2048), _torch("nf4", 512, 4), _torch("nf4-dq", 512),
+        ),
+        needs_bytes=3 * GIB,
+    )  # fmt: skip
 
 
 def room_for(model: Model) -> str | None:
@@ -307,7 +352,9 @@ def verdict(found: Sequence[Comparison]) -> bool:
     """Print the mean and the extremes; whether all totals are within the bounds."""
     errors = [comparison.error for comparison in found]
     mean = sum(abs(error) for error in errors) / len(errors)
-    print(f"\n{len(errors)} configurations: mean |error| {mean:.2%}, from {min(errors):+.2%} to {max(errors):+.2%}")
+    print(
+        f"\n{len(errors)} configurations: mean |error| {mean:.2%}, from {min(errors):+.2%} to {max(errors):+.2%}"
+    )
     return mean <= MEAN and all(comparison.fine for comparison in found)
 
 
@@ -317,11 +364,13 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="REGEX", help="configurations whose line matches")
     parser.add_argument("--json", action="store_true", help="one document with every term, and nothing else")
     options = parser.parse_args()
-    comparisons = compare_all(list(llama_cpp_models()), options.only, options.quick)
+    comparisons = compare_all([*llama_cpp_models(), *transformers_models()], options.only, options.quick)
     if options.json:
         print(json.dumps([asdict(c) | {"error": c.error, "fine": c.fine} for c in comparisons], indent=1))
         return 0
-    print(f"{'model':>12} {'configuration':<32} {'plan':>9} {'measured':>9} {'error':>7} {'load':>9} {'measured':>9}")
+    print(
+        f"{'model':>12} {'configuration':<32} {'plan':>9} {'measured':>9} {'error':>7} {'load':>9} {'measured':>9}"
+    )
     found = []
     for comparison in comparisons:
         print_comparison(comparison)

@@ -131,7 +131,9 @@ def whichllm(environment: Environment, case: Case, hub: str) -> list[Said]:
     nearest = next((name for name in (quantization, "Q4_K_M") if name in figures), None)
     if nearest is None:
         raise ToolError(f"no figure for {quantization}; it has {', '.join(figures)}")
-    return [Said("total", figures[nearest]["vram_bytes"], "" if nearest == quantization else f"its {nearest}")]
+    return [
+        Said("total", figures[nearest]["vram_bytes"], "" if nearest == quantization else f"its {nearest}")
+    ]
 
 
 def llmfit(environment: Environment, case: Case, hub: str) -> list[Said]:
@@ -169,7 +171,9 @@ def tools(folder: Path) -> dict[str, Tool]:
 
     return {
         "hf-mem": Tool(environment("hf-mem"), hf_mem),
-        "accelerate": Tool(environment("accelerate", "accelerate", "torch==2.13.0", "transformers"), accelerate),
+        "accelerate": Tool(
+            environment("accelerate", "accelerate", "torch==2.13.0", "transformers"), accelerate
+        ),
         "modelinfo-cli": Tool(environment("modelinfo-cli"), modelinfo),
         # Its options do not exist any more in later releases of typer.
         "whichllm": Tool(environment("whichllm", "whichllm", "typer<0.16", "click<8.2"), whichllm),
@@ -189,7 +193,9 @@ def cases(scratch: Path) -> list[Case]:
     ]  # fmt: skip
 
 
-def compare(tool: str, found: Tool, case: Case, hub: str, truths: dict[str, peer_truths.Truth]) -> Iterator[Row]:
+def compare(
+    tool: str, found: Tool, case: Case, hub: str, truths: dict[str, peer_truths.Truth]
+) -> Iterator[Row]:
     """A tool's lines for one case."""
     version = "?"
     try:
