@@ -77,3 +77,4 @@ def test_room_for_embeddings_from_outside_is_never_touched() -> None:
     facts = make_facts(hidden=64)
     assert untouched_bytes(facts, LlamaCppSettings(context=2048)) == 2 * 64 * 512 * 4
     assert untouched_bytes(facts, LlamaCppSettings(context=256)) == 2 * 64 * 256 * 4
+    assert untouched_bytes(facts, LlamaCppSettings(context=2048, gpu_layers=1)) == 0

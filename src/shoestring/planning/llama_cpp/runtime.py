@@ -102,11 +102,14 @@ def sampling_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
 
 
 def untouched_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
-    """Bytes of the compute buffer that are never written, and so take no memory on a CPU.
+    """Bytes of the compute buffer that are never written, and so take no memory on a CPU without a GPU.
 
     Every graph begins with room for embeddings given from outside, alone and mixed with tokens, a micro-batch
     each (`llm_graph_context::build_inp_embd`); a worker gives tokens. Nothing that runs is laid into their place.
+    Beside a GPU the buffer is pinned, written or not.
     """
+    if settings.gpu_layers:
+        return 0
     n_tokens = min(settings.ubatch, padded_context(settings) * settings.batch)
     return 2 * facts.hidden_size * n_tokens * 4
 
