@@ -6,13 +6,20 @@ shorter ones are kept, marked, and never used to correct later plans.
 
 from __future__ import annotations
 
+import os
+import platform
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoestring.paths import state_dir
+
+if TYPE_CHECKING:
+    from shoestring.planning.calibration import Observation
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS loads (
@@ -33,7 +40,19 @@ CREATE TABLE IF NOT EXISTS loads (
     outcome TEXT NOT NULL
 )
 """
+_LATER = {
+    "precision": "TEXT NOT NULL DEFAULT ''",
+    "machine": "TEXT NOT NULL DEFAULT ''",
+    "correction_bytes": "INTEGER NOT NULL DEFAULT 0",
+}
+"""Columns that came after the first release: a ledger without them gets them."""
 _WAIT_S = 5.0
+_warned = False
+
+
+def this_machine() -> str:
+    """What tells machines apart that share a home, as far as memory is concerned; stable when a host is renamed."""
+    return f"{sys.platform} {platform.machine()} {os.cpu_count()} cores"
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,9 @@ class LoadRecord:
         predicted_bytes: the plan's total; `measured_peak_bytes`: the worker's VmHWM.
         context_tokens: the longest sequence it held; `context_full`: whether that filled the context.
         outcome: `closed`, `died` or `stopped by the guard`.
+        precision: of the weights, as the plan named it; empty where that was not kept.
+        machine: empty in records of the first release.
+        correction_bytes: what of `predicted_bytes` was a correction by earlier loads.
     """
 
     model: str
@@ -60,6 +82,9 @@ class LoadRecord:
     context_full: bool
     load_s: float
     outcome: str
+    precision: str = ""
+    machine: str = field(default_factory=this_machine)
+    correction_bytes: int = 0
 
     @property
     def error(self) -> float:
@@ -94,9 +119,65 @@ class Ledger:
         found = (dict(zip(names, row, strict=True)) for row in rows)
         return tuple(LoadRecord(**{**row, "context_full": bool(row["context_full"])}) for row in found)
 
+    def observations(self) -> tuple[Observation, ...]:
+        """What this machine's loads say of plans, oldest first; nothing where the ledger cannot be read.
+
+        A plan must not fail because of the ledger: what is wrong with it is logged, once.
+        """
+        from shoestring.planning.calibration import Observation
+
+        if not self._path.is_file():
+            return ()
+        try:
+            records = self.records()
+        except (OSError, sqlite3.Error, OverflowError) as error:
+            _warn(error)
+            return ()
+        here = ("", this_machine())
+        return tuple(
+            Observation(
+                record.engine,
+                record.engine_version,
+                record.predicted_bytes - record.correction_bytes,
+                record.measured_peak_bytes,
+                record.context_full and record.outcome == "closed",
+            )
+            for record in records
+            if record.machine in here and _are_numbers(record)
+        )
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
             database.execute(_SCHEMA)
+            if _missing(database):
+                _add_columns(database)
             yield database
+
+
+def _missing(database: sqlite3.Connection) -> list[str]:
+    there = {row[1] for row in database.execute("PRAGMA table_info(loads)")}
+    return [name for name in _LATER if name not in there]
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")  # another process may be at it: look again once nobody else can write
+    for name in _missing(database):
+        database.execute(f"ALTER TABLE loads ADD COLUMN {name} {_LATER[name]}")
+    database.commit()
+
+
+def _are_numbers(record: LoadRecord) -> bool:
+    """SQLite keeps whatever it is given, whatever the column's type."""
+    figures = (record.predicted_bytes, record.measured_peak_bytes, record.correction_bytes)
+    return all(isinstance(figure, int) for figure in figures)
+
+
+def _warn(error: Exception) -> None:
+    import logging
+
+    global _warned
+    if not _warned:
+        _warned = True
+        logging.getLogger(__name__).warning("Plans are not corrected: the ledger cannot be read (%s).", error)
