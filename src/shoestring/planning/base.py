@@ -96,7 +96,7 @@ class LlamaCppSettings:
     repack: bool = True  # llama.cpp rearranges some quantised weights for the CPU, in a copy
     prompt_cache_bytes: int = 0  # llama.cpp's cache of other prompts (its default: 8 GiB)
     context_checkpoints: int = 0  # copies of the sliding-window state (its default: 32)
-    gpu_layers: int = 0  # blocks on GPUs, counted from the last (n_gpu_layers); one more: the head, too
+    gpu_layers: int = 0  # layers on GPUs, counted from the end: the head, then the last blocks (n_gpu_layers)
     tensor_split: tuple[int, ...] = ()  # of those, how many on each GPU
     cpu_expert_layers: int = 0  # of the first blocks, how many keep their experts on the CPU (n_cpu_moe)
 

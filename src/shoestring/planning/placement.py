@@ -1,7 +1,7 @@
 """Where the parts of a model go: GPUs first, then main memory, then (where an engine can) the disk.
 
-What each engine does when a model is split is the engine's own rule, not ours: llama.cpp puts the *last* blocks on
-GPUs and keeps the embedding on the CPU (`llama_model::load_tensors`); accelerate fills devices in the model's order
+What each engine does when a model is split is the engine's own rule, not ours: llama.cpp puts the *last* layers on
+GPUs, the head first, and keeps the embedding on the CPU (`llama_model::load_tensors`); accelerate fills devices in the model's order
 (`infer_auto_device_map`). A mixture's experts can stay on the CPU while everything else runs on a GPU.
 """
 
@@ -37,7 +37,7 @@ class Rule:
     """How an engine fills devices.
 
     Attributes:
-        last_first: blocks go to GPUs from the last one on, and the input stays on the CPU.
+        last_first: the head and then the last blocks go to GPUs first, and the input stays on the CPU.
         split: whether a model may lie on several devices.
         cpu: whether it may lie in main memory; disk: whether what is left may stay on the disk.
     """
@@ -121,9 +121,7 @@ class _Placement:
         for i, unit in enumerate(self.units):
             found.setdefault(unit.name.removesuffix(EXPERTS), []).append(i)
         blocks = [tuple(indices) for indices in found.values()]
-        if self.rule.last_first:  # the input never goes, the output only after every block
-            return (*blocks[-2:0:-1], blocks[-1])
-        return tuple(blocks)
+        return tuple(blocks[:0:-1]) if self.rule.last_first else tuple(blocks)  # there the input never goes
 
     def on_one(self) -> Placed:
         """All on the first GPU that can hold it; else in main memory, where the engine can work from there."""
@@ -165,21 +163,22 @@ class _Placement:
 
     def on_gpus(self, count: int, kept: frozenset[int] = frozenset()) -> Placed:
         """The first `count` groups on GPUs, but for the units `kept` on the CPU with all others."""
-        chosen = sorted(i for group in self.groups[:count] for i in group if i not in kept)
+        chosen = sorted(self.groups[:count])
         places = [CPU] * len(self.units)
-        for i, device in zip(chosen, self.shares([self.units[i] for i in chosen]), strict=True):
-            places[i] = device
+        for group, device in zip(chosen, self.shares(chosen, kept), strict=True):
+            for i in group:
+                places[i] = CPU if i in kept else device
         return self.placed(tuple(places))
 
-    def shares(self, units: Sequence[Unit]) -> list[str]:
-        """A GPU for each unit: contiguous stretches in proportion to the GPUs' budgets."""
-        total = sum(unit.weights + unit.kv_cache for unit in units)
+    def shares(self, groups: Sequence[tuple[int, ...]], kept: frozenset[int]) -> list[str]:
+        """A GPU for each group: contiguous stretches in proportion to the GPUs' budgets."""
+        held = [[self.units[i] for i in group if i not in kept] for group in groups]
+        sizes = [sum(unit.weights + unit.kv_cache for unit in units) for units in held]
         room = sum(self.budgets[gpu] for gpu in self.gpus)
         places: list[str] = []
         device, filled = 0, 0
-        for unit in units:
-            size = unit.weights + unit.kv_cache
-            share = total * self.budgets[self.gpus[device]] / room if room else total
+        for size in sizes:
+            share = sum(sizes) * self.budgets[self.gpus[device]] / room if room else sum(sizes)
             if device < len(self.gpus) - 1 and filled + size / 2 > share:
                 device, filled = device + 1, 0
             filled += size

@@ -35,7 +35,7 @@ def test_rearranged_matrices_at_the_end_are_unmapped() -> None:
 
 
 def test_an_embedding_is_copied_only_where_it_serves_as_the_head() -> None:
-    tied = replace(make_facts(), tensors=tensors_of(EMBEDDING, NORM))
+    tied = replace(make_facts(), tensors=tensors_of(EMBEDDING, NORM), tied=True)
     untied = replace(make_facts(), tensors=tensors_of(EMBEDDING, ("output.weight", (256, 1000), "Q8_0")))
     assert repacked_bytes(tied, SETTINGS, AVX2) == tied.tensors[0].n_bytes
     assert mapped_bytes(tied, SETTINGS, AVX2) == sum(t.n_bytes for t in tied.tensors)

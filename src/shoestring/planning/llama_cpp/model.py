@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +12,15 @@ from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppS
 from shoestring.planning.dry_run import DryRun
 from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
 from shoestring.planning.llama_cpp.kv_cache import layer_cache_bytes
+from shoestring.planning.llama_cpp.offload import INPUT, OUTPUT, copied_weight_bytes, host_buffer_bytes
+from shoestring.planning.llama_cpp.offload import units as tensors_by_unit
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
-
-INPUT, OUTPUT = "input", "output"
-"""The units before the first block (always on the CPU) and after the last."""
 
 CUDA_CONTEXT_BYTES = 512 * 1024**2
 """What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
 
 NEVER_RUN = "The figures for GPUs follow llama.cpp's source; they were never measured on one."
-
-_BLOCK = re.compile(r"(blk\.\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class LlamaCppMemory:
 
     def units(self, facts: ModelFacts, settings: LlamaCppSettings, hardware: Hardware) -> tuple[Unit, ...]:
         """The input (embedding), every block, a mixture's experts apart from their block, and the output (head)."""
-        tensors = _tensors_by_unit(facts)
+        tensors = tensors_by_unit(facts)
         cache = _cache_by_block(facts, settings)
         return tuple(
             Unit(
@@ -66,34 +62,6 @@ class LlamaCppMemory:
         return _Estimator(self, facts, settings, hardware, assignment).estimate(figures)
 
 
-def _tensors_by_unit(facts: ModelFacts) -> dict[str, list[TensorInfo]]:
-    """The model's tensors by unit, in the order in which a token passes through them.
-
-    A head that is the embedding is a unit of its own, too: on a GPU it is a copy (`llama_model::load_tensors`).
-    """
-    found: dict[str, list[TensorInfo]] = defaultdict(list)
-    found[INPUT] = []
-    for i in range(len(facts.layers)):
-        found[f"blk.{i}"] = []
-    for tensor in facts.tensors:
-        found[_unit_of(tensor.name)].append(tensor)
-    output = found.pop(OUTPUT, [])
-    ordered = dict(sorted(found.items(), key=lambda item: _position(item[0])))
-    return ordered | {OUTPUT: output}
-
-
-def _unit_of(tensor_name: str) -> str:
-    block = _BLOCK.match(tensor_name)
-    if block is None:
-        return OUTPUT if tensor_name.startswith("output") else INPUT
-    return f"{block[1]}.experts" if "_exps." in tensor_name else block[1]
-
-
-def _position(unit: str) -> tuple[int, bool]:
-    parts = unit.split(".")
-    return (int(parts[1]), len(parts) > 2) if len(parts) > 1 else (-1, False)
-
-
 def _cache_by_block(facts: ModelFacts, settings: LlamaCppSettings) -> dict[str, int]:
     if "kv_cache" in unaccounted(facts):
         return {}
@@ -105,10 +73,8 @@ def _read_bytes(facts: ModelFacts, unit: str, held: Sequence[TensorInfo]) -> int
     total = sum(tensor.n_bytes for tensor in held)
     if unit == INPUT:  # one row of the table; a tied head reads it all, which is charged to the output
         return 0
-    if unit == OUTPUT and facts.tied:
-        return total + sum(tensor.n_bytes for tensor in facts.tensors if tensor.name == EMBEDDING)
     if unit.endswith(".experts"):
-        experts = facts.layers[_position(unit)[0]].experts
+        experts = facts.layers[int(unit.split(".")[1])].experts
         return total * experts.used // experts.count if experts else total
     return total
 
@@ -158,13 +124,19 @@ class _Estimator:
                 yield Term("kv_cache", "kv_cache", device, n_bytes)
         if "compute" not in missing:
             compute = compute_buffer_bytes(self.facts, self.settings)
+            places = dict(zip(tensors_by_unit(self.facts), self.assignment, strict=True))
+            copied = copied_weight_bytes(self.facts, places, self.settings)
             for device in self.devices:
-                yield Term("compute_buffer", "compute", device, compute)
+                if device != CPU:
+                    yield Term("compute_buffer", "compute", device, compute + copied)
+            here = compute if self.blocks_here else host_buffer_bytes(self.facts, self.settings)
+            yield Term("compute_buffer", "compute", CPU, here)
             yield Term("output_buffer", "compute", CPU, output_buffer_bytes(self.facts, self.settings))
 
     def weights(self) -> Iterator[Term]:
         features = self.hardware.cpu.features
-        here = replace(self.facts, tensors=tuple(self.tensors_on(CPU)))
+        head_here = self.assignment[-1] == CPU
+        here = replace(self.facts, tensors=tuple(self.tensors_on(CPU)), tied=self.facts.tied and head_here)
         yield Term("weights_mapped", "weights", CPU, mapped_bytes(here, self.settings, features))
         yield Term("weights_repacked", "weights", CPU, repacked_bytes(here, self.settings, features))
         for device in self.devices:
@@ -173,12 +145,17 @@ class _Estimator:
                 yield Term("weights", "weights", device, held)
 
     def tensors_on(self, device: str) -> Iterator[TensorInfo]:
-        tensors = _tensors_by_unit(self.facts)
+        """A device's tensors; a head that is the embedding is one and the same on the CPU, and a copy on a GPU."""
+        tensors = tensors_by_unit(self.facts)
         for (name, held), place in zip(tensors.items(), self.assignment, strict=True):
             if place == device:
-                yield from held
-                if name == OUTPUT and self.facts.tied and device != CPU:
-                    yield from (tensor for tensor in self.facts.tensors if tensor.name == EMBEDDING)
+                tied = name == OUTPUT and self.facts.tied and device == CPU
+                yield from (tensor for tensor in held if not (tied and tensor.name == EMBEDDING))
+
+    @property
+    def blocks_here(self) -> bool:
+        """Whether the CPU computes more than the input."""
+        return CPU in self.assignment[1:]
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -222,4 +199,4 @@ def _buffers(figures: DryRun) -> tuple[Term, ...]:
 
 def _cache_by_unit(facts: ModelFacts, settings: LlamaCppSettings) -> Iterator[int]:
     cache = _cache_by_block(facts, settings)
-    return (cache.get(name, 0) for name in _tensors_by_unit(facts))
+    return (cache.get(name, 0) for name in tensors_by_unit(facts))

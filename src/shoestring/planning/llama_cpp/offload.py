@@ -3,8 +3,8 @@
 Read from its source (src/llama-model.cpp `load_tensors`, src/llama-arch.cpp, src/llama-context.cpp,
 common/arg.cpp, ggml/src/ggml-backend.cpp); never run on a GPU by us. What follows from it:
 
-- The embedding, and with it the input, stays on the CPU. Blocks go to the GPUs from the last one back; the head goes
-  there only when more layers are asked for than there are blocks. A head that is the embedding is then a copy.
+- The embedding, and with it the input, stays on the CPU. Layers go to the GPUs from the end back, the head first
+  (before autumn 2025 it went last). A head that is the embedding is then a copy.
 - A block's keys and values, or its recurrent state, lie on the block's device.
 - The experts of the first blocks may be kept on the CPU by themselves (`n_cpu_moe`).
 - Every device used has a compute buffer (`CUDA0`…); the CPU's lies in pinned memory (`CUDA_Host`), where it

@@ -20,7 +20,7 @@ _REPACKED_DOTPROD = {
 }
 """Types that llama.cpp rearranges and the multiple their row count must be (`ggml/src/ggml-cpu/repack.cpp`)."""
 
-EMBEDDING, HEAD = "token_embd.weight", "output.weight"
+EMBEDDING = "token_embd.weight"
 
 
 def mapped_bytes(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> int:
@@ -50,14 +50,13 @@ def _repacked(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Colle
     rows = (
         _REPACKED_AVX2 if "avx2" in cpu_features else _REPACKED_DOTPROD if "dotprod" in cpu_features else {}
     )
-    tied = all(tensor.name != HEAD for tensor in facts.tensors)
     return [
         tensor
         for tensor in facts.tensors
         if tensor.dtype in rows
         and len(tensor.shape) == (3 if "_exps." in tensor.name else 2)
         and tensor.shape[1] % rows[tensor.dtype] == 0
-        and (tensor.name != EMBEDDING or tied)
+        and (tensor.name != EMBEDDING or facts.tied)
     ]
 
 
