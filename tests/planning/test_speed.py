@@ -154,6 +154,13 @@ def test_units_on_a_disk_are_read_at_its_speed() -> None:
     assert found.estimate is None
 
 
+def test_two_threads_of_a_core_share_its_arithmetic() -> None:
+    physical = replace(MACHINE, cpu=Cpu("c", 4, 8, ("avx2",)))
+
+    assert (speed(machine=physical).estimate or 0) < (speed().estimate or 0)
+    assert speed(machine=physical).limit == speed().limit
+
+
 def test_a_model_without_weights_has_no_speed() -> None:
     assert speed((), ()) == TokensPerSecond(None, None)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shoestring.hardware.base import Gpu, Hardware
+from shoestring.hardware.base import Cpu, Gpu, Hardware
 from shoestring.planning.base import CPU, DISK, Assignment, TokensPerSecond, Unit
 
 CACHE_FILL = 0.5
@@ -158,13 +158,19 @@ def _cpu_s(share: _Share, hardware: Hardware, batch: int) -> float | None:
     bandwidth = hardware.decode_bandwidth_bytes_per_s
     if not bandwidth or "avx2" not in hardware.cpu.features:
         return None
-    threads = max(1, hardware.cpu.cores_logical - 1)  # that decode: docs/decisions/0004
+    threads = _arithmetic_cores(hardware.cpu)
     n_bytes = share.expected + share.cache
     one_by_one = n_bytes / bandwidth + (share.least + share.cache / batch) / (
         threads * _ARITHMETIC_BYTES_PER_S
     )
     all_at_once = (batch * share.least + share.cache) / (threads * _BATCHED_BYTES_PER_S)
     return max(one_by_one, all_at_once) + share.units * _UNIT_S
+
+
+def _arithmetic_cores(cpu: Cpu) -> int:
+    """Cores that decode: one fewer than there are (docs/decisions/0004); two threads of a core share its arithmetic."""
+    decoding = max(1, cpu.cores_logical - 1)
+    return min(decoding, cpu.cores_physical or decoding)
 
 
 def _gpu_s(share: _Share, gpu: Gpu | None, batch: int) -> float | None:
