@@ -27,6 +27,7 @@ from shoestring.models.facts import (
     ModelFacts,
     StateFacts,
 )
+from shoestring.models.safetensors.components import component_of, layer_of
 from shoestring.models.safetensors.config import Section
 from shoestring.models.safetensors.defaults import DEFAULTS
 from shoestring.models.safetensors.families import FAMILIES as UNDERSTOOD
@@ -199,6 +200,27 @@ def test_the_layers_are_those_of_the_cache_that_the_model_fills(variety: str, tm
     assert [expected(layer) for layer in facts.layers] == [seen(layer) for layer in cache.layers]
 
 
+@pytest.mark.parametrize("variety", sorted(TINY))
+def test_widths_and_experts_are_those_of_the_stored_matrices(variety: str, tmp_path: Path) -> None:
+    facts = facts_of(meta_model(TINY[variety]()), tmp_path)
+    sizes: dict[tuple[str, int], set[int]] = {}
+    for tensor in facts.tensors:
+        component, i = component_of(tensor.name), layer_of(tensor.name)
+        if i is not None and component in ("experts", "feed_forward"):
+            sizes.setdefault((component, i), set()).update(tensor.shape)
+    for i, layer in enumerate(facts.layers):
+        assert (layer.experts is not None) == (("experts", i) in sizes)
+        if layer.experts:
+            inner = layer.experts.feed_forward
+            assert {inner, 2 * inner} & sizes["experts", i]
+            shared = layer.experts.shared_feed_forward
+            assert not shared or {shared, 2 * shared} & sizes["feed_forward", i]
+        if layer.feed_forward:
+            assert {layer.feed_forward, 2 * layer.feed_forward} & sizes["feed_forward", i]
+        elif not layer.experts:
+            assert ("feed_forward", i) not in sizes
+
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -294,7 +316,9 @@ def test_however_a_config_is_switched_its_layers_are_those_of_the_librarys_cache
     from transformers.cache_utils import get_layer_types_and_kwargs
 
     known = {field.name for field in dataclasses.fields(config_class(model_type))}
-    needed = {"num_experts_per_tok": 2} if model_type == "deepseek_v2" else {}
+    needed = (
+        {"num_experts_per_tok": 2, "n_routed_experts": 4} if model_type in ("deepseek_v2", "dots1") else {}
+    )
     keys = sorted(key for key in SWITCHES if key in known or "attern" in key or "interval" in key)
     chosen = {key: data.draw(SWITCHES[key], label=key) for key in keys if data.draw(st.booleans())}
     sliding = "sliding_attention" in (chosen.get("layer_types") or ())

@@ -166,7 +166,7 @@ def test_a_header_whose_values_are_changed_is_refused_where_the_format_refuses_i
         agrees(len(text).to_bytes(8, "little") + text + bytes(data_bytes))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_header_whose_bytes_are_changed_is_refused_where_the_format_refuses_it(data: st.DataObject) -> None:
     file = bytearray(file_of(ENTRIES))
@@ -187,7 +187,7 @@ def test_a_header_whose_bytes_are_changed_is_refused_where_the_format_refuses_it
     agrees(bytes(file))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_no_model(data: bytes) -> None:
     agrees(data)
@@ -199,7 +199,7 @@ def test_bytes_of_any_kind_are_no_model(data: bytes) -> None:
 LLAMA = tiny("llama")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"]),
     st.data(),

@@ -76,6 +76,17 @@ _VISION = {
     "patch_size": 14,
 }
 
+_DENSE_AND_SHARED = {k: v for k, v in _LATENT.items() if not k.startswith(("kv_l", "q_l", "qk_", "v_h"))}
+_POSITIONS = {"n_positions": 64, "rotary_dim": 4}
+_MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+_GEMMA4 = {
+    "head_dim": 12,
+    "global_head_dim": 20,
+    "sliding_window": WINDOW,
+    "vocab_size_per_layer_input": 48,
+    "hidden_size_per_layer_input": 8,
+}
+
 TINY: dict[str, Callable[[], Any]] = {
     "bamba": _tiny("BambaConfig", attn_layer_indices=[1, 3], **_MAMBA2),
     "cohere": _tiny("CohereConfig"),
@@ -176,5 +187,58 @@ TINY: dict[str, Callable[[], Any]] = {
     ),
     "stablelm": _tiny("StableLmConfig"),
     "starcoder2": _tiny("Starcoder2Config", sliding_window=WINDOW),
+    "apertus": _tiny("ApertusConfig"),
+    "bitnet": _tiny("BitNetConfig"),
+    "bloom": _tiny("BloomConfig", n_layer=4, n_head=4),
+    "codegen": _tiny("CodeGenConfig", **{**_GPT2, **_POSITIONS}),
+    "dots1": _tiny("Dots1Config", **_DENSE_AND_SHARED),
+    "ernie4_5": _tiny("Ernie4_5Config", head_dim=12),
+    "exaone": _tiny("ExaoneConfig"),
+    "arcee": _tiny("ArceeConfig"),
+    "flex_olmo": _tiny("FlexOlmoConfig", num_experts=4, num_experts_per_tok=2),
+    "gemma4_text": _tiny("Gemma4TextConfig", num_hidden_layers=7, num_kv_shared_layers=1, **_GEMMA4),
+    "gemma4_text (mixture)": _tiny(
+        "Gemma4TextConfig",
+        attention_k_eq_v=True,
+        num_global_key_value_heads=1,
+        enable_moe_block=True,
+        num_experts=4,
+        top_k_experts=2,
+        moe_intermediate_size=24,
+        **_GEMMA4,
+    ),
+    "glm4_moe_lite": _tiny("Glm4MoeLiteConfig", num_mtp_layers=0, **_LATENT),
+    "gpt_bigcode": _tiny("GPTBigCodeConfig", **_GPT2),
+    "gptj": _tiny("GPTJConfig", **{**_GPT2, **_POSITIONS}),
+    "granitemoehybrid": _tiny(
+        "GraniteMoeHybridConfig",
+        shared_intermediate_size=20,
+        layer_types=["mamba", "attention", "mamba", "attention"],
+        **_MIXTURE,
+        **_MAMBA2,
+    ),
+    "granitemoehybrid (dense)": _tiny(
+        "GraniteMoeHybridConfig",
+        shared_intermediate_size=20,
+        num_local_experts=0,
+        layer_types=["linear_attention", "full_attention"] * 2,
+        **_MAMBA2,
+    ),
+    "granitemoeshared": _tiny("GraniteMoeSharedConfig", shared_intermediate_size=20, **_MIXTURE),
+    "helium": _tiny("HeliumConfig", head_dim=8),
+    "hunyuan_v1_dense": _tiny("HunYuanDenseV1Config", head_dim=8),
+    "internlm3": _tiny("InternLM3Config", head_dim=12),
+    "jais2": _tiny("Jais2Config"),
+    "minimax_m2": _tiny("MiniMaxM2Config", head_dim=12, **_MIXTURE),
+    "ministral3": _tiny("Ministral3Config", head_dim=12),
+    "nanochat": _tiny("NanoChatConfig"),
+    "nemotron": _tiny("NemotronConfig"),
+    "opt": _tiny("OPTConfig", ffn_dim=44, word_embed_proj_dim=32),
+    "persimmon": _tiny("PersimmonConfig"),
+    "qwen3_5_moe_text": _tiny(
+        "Qwen3_5MoeTextConfig", head_dim=12, shared_expert_intermediate_size=20, **_MOE, **_DELTA_NET
+    ),
+    "solar_open": _tiny("SolarOpenConfig", **_DENSE_AND_SHARED),
+    "vaultgemma": _tiny("VaultGemmaConfig", head_dim=12, sliding_window=WINDOW),
 }
 """Configs by model type (and variety)."""

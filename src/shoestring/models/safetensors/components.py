@@ -31,7 +31,10 @@ _COMPONENTS = tuple(
         ("experts", r"\.(experts\.|block_sparse_moe\.(input|output)_linear)"),
         ("state", r"\.(mixer|mamba|linear_attn|conv)\."),
         ("attention", r"\.(self_attn|self_attention|attn|attention)\."),
-        ("feed_forward", r"\.(mlp|feed_forward|shared_mlp|ffn|block_sparse_moe|intermediate|output)\b"),
+        (
+            "feed_forward",
+            r"\.(mlp|feed_forward|shared_mlp|ffn|block_sparse_moe|intermediate|output|fc\d)\b",
+        ),
     )
 )
 ORDER = (

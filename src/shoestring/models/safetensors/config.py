@@ -93,6 +93,15 @@ class Section:
             raise self.wrong(f"has {_shown(value)} for {keys[0]}: not between {least:,} and {most:,}")
         return value
 
+    def number(self, key: str, *, least: float, most: float) -> float | None:
+        """A number within bounds; None where nothing states it."""
+        value = self.value(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise self.wrong(f"has no number between {least:g} and {most:g} for {key}")
+        return float(value)
+
     def required(self, *keys: str, least: int = 1, most: int = MAX_WIDTH) -> int:
         """A whole number that has to be there."""
         value = self.integer(*keys, least=least, most=most)
@@ -160,6 +169,10 @@ class Section:
     def with_defaults(self, defaults: Mapping[str, Json]) -> Section:
         """The same with what its class assumes."""
         return Section(self.values, defaults, self.where)
+
+    def changed(self, values: Mapping[str, Json]) -> Section:
+        """The same with some values replaced."""
+        return Section({**self.values, **values}, self.defaults, self.where)
 
     def wrong(self, what: str) -> InvalidModelFileError:
         """The error that says what is wrong here."""

@@ -28,11 +28,12 @@ def check_tensors(tensors: Sequence[TensorInfo], text: TextModel) -> None:
         return
     found = set()
     for tensor in tensors:
-        if component_of(tensor.name) in TOWERS:
+        component = component_of(tensor.name)
+        if component in TOWERS:
             continue
         layer = layer_of(tensor.name)
         found.add(layer)
-        if tensor.dtype in _FLOATS and len(tensor.shape) == 2:
+        if component in ("embedding", "attention") and tensor.dtype in _FLOATS and len(tensor.shape) == 2:
             _check_embedding(tensor, text)
             if layer is not None and layer < len(text.layers):
                 _check_projection(tensor, text.layers[layer])

@@ -13,6 +13,8 @@ from shoestring.models.safetensors.config import MAX_CONTEXT, Section
 FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
 LINEAR, CONV, HYBRID = "linear_attention", "conv", "hybrid"
 KNOWN = frozenset({FULL, SLIDING, CHUNKED, LINEAR, CONV, HYBRID})
+OLD_NAMES = {"attention": FULL, "mamba": LINEAR}
+"""As older configs list them (`configuration_utils.py` renames them)."""
 
 KindRule = Callable[[Section, int], tuple[str, ...]]
 """The kind of each of so many layers."""

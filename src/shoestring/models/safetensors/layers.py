@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from shoestring.models.facts import AttentionFacts, LayerFacts
 from shoestring.models.safetensors import kinds, parts
-from shoestring.models.safetensors.config import MAX_CONTEXT, MAX_LAYERS, Section
+from shoestring.models.safetensors.config import MAX_CONTEXT, MAX_LAYERS, Json, Section
 from shoestring.models.safetensors.defaults import DEFAULTS
 from shoestring.models.safetensors.families import FAMILIES, TEXT_MODELS, Family
 
@@ -86,21 +86,48 @@ def _layers(
 ) -> tuple[tuple[LayerFacts, ...], tuple[str, ...]]:
     n = text.required(*parts.LAYERS, most=MAX_LAYERS)
     listed = None if family.fixed else text.names("layer_types", n)
-    of_layers = listed or family.kinds(text, n)
+    of_layers = tuple(kinds.OLD_NAMES.get(kind, kind) for kind in listed or family.kinds(text, n))
+    if architecture == "gemma4_text":
+        of_layers = (*of_layers[:-1], kinds.FULL)  # Gemma4TextConfig forces the last one
     strange = sorted(set(of_layers) - kinds.KNOWN)
     experts = family.mixture(text, n) if family.mixture else (None,) * n
-    dense = _feed_forward(text, n, architecture)
     built = []
     for i, kind in enumerate(of_layers):
-        attention = None if strange or kind in (kinds.LINEAR, kinds.CONV) else _attention(text, family, kind)
+        own = _of_layer(text, i, kind, architecture)
+        attention = None if strange or kind in (kinds.LINEAR, kinds.CONV) else _attention(own, family, kind)
         has_state = not strange and kind in (kinds.LINEAR, kinds.CONV, kinds.HYBRID)
-        state = family.state(text) if has_state and family.state else None
-        inner = 0 if experts[i] or family.mixer_only else dense[i]
+        state = family.state(own) if has_state and family.state else None
+        without = family.mixer_only or (experts[i] and not family.both)
+        inner = 0 if without else _feed_forward(own, i, n, architecture)
         built.append(LayerFacts(attention, inner, state, experts[i]))
     if not strange and any(layer.attention is None and layer.state is None for layer in built):
         strange = ["such"]  # a config that lists layers its family does not have
     notes = tuple(_unknown_cache(f"{kind} layers keep") for kind in strange)
     return tuple(_share(text, built, of_layers)), notes
+
+
+_PER_LAYER = frozenset(
+    {"head_dim", "num_key_value_heads", "num_attention_heads", "sliding_window", "intermediate_size"}
+)
+
+
+def _of_layer(text: Section, i: int, kind: str, architecture: str) -> Section:
+    """The config of one layer: what `per_layer_config` states for it, of Gemma 4 also what full layers have."""
+    stated = text.section("per_layer_config")
+    if stated is not None:
+        own = stated.section(str(i))
+        if own is not None and set(own.values) - _PER_LAYER:
+            raise text.wrong(
+                f"changes {', '.join(sorted(set(own.values) - _PER_LAYER))[:100]} for single layers"
+            )
+        return text.changed(own.values) if own is not None else text
+    if architecture != "gemma4_text" or kind != kinds.FULL:
+        return text
+    changes: dict[str, Json] = {"head_dim": text.integer("global_head_dim") or 512}
+    kv_heads = text.integer("num_global_key_value_heads")
+    if kv_heads is not None and text.flag("attention_k_eq_v"):
+        changes["num_key_value_heads"] = kv_heads
+    return text.changed(changes)
 
 
 def _attention(text: Section, family: Family, kind: str) -> AttentionFacts | None:
@@ -116,27 +143,48 @@ def _attention(text: Section, family: Family, kind: str) -> AttentionFacts | Non
 
 def _window(text: Section) -> int:
     window = text.required("sliding_window", most=MAX_CONTEXT)
-    if text.flag("use_bidirectional_attention"):  # Gemma3TextConfig: half on either side
+    if text.value("use_bidirectional_attention") in (True, "all"):  # Gemma 3 and 4: half on either side
         return window // 2 + 1
     return window
 
 
 _INNER_KEYS = {
+    **dict.fromkeys(("codegen", "gpt2", "gpt_bigcode", "gptj"), "n_inner"),
+    "bloom": "",
     "falcon": "ffn_hidden_size",
-    "gpt2": "n_inner",
+    "granitemoehybrid": "shared_intermediate_size",
     "llama4_text": "intermediate_size_mlp",
+    "opt": "ffn_dim",
 }
 """Names of a dense feed-forward's width, where it is not `intermediate_size`."""
+_FOUR_TIMES = frozenset({"bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gptj"})
+"""Architectures whose feed-forward is four hidden sizes wide where nothing else is stated."""
 
 
-def _feed_forward(text: Section, n: int, architecture: str) -> tuple[int, ...]:
+def _feed_forward(text: Section, i: int, n: int, architecture: str) -> int:
     key = _INNER_KEYS.get(architecture, parts.INNER)
-    if architecture == "lfm2" and text.integer("block_ff_dim"):
-        key = "block_ff_dim"
+    if architecture == "lfm2":
+        return _adjusted(text)
     inner = text.per_layer(key, n)
-    if inner is None and architecture in ("gpt2", "falcon"):
-        inner = (4 * text.required(*parts.HIDDEN),) * n
-    return inner or (0,) * n
+    if inner is None and architecture in _FOUR_TIMES:
+        return 4 * text.required(*parts.HIDDEN)
+    shared = text.integer("num_kv_shared_layers", least=0) or 0
+    double = i >= n - shared and text.flag("use_double_wide_mlp")  # Gemma4TextMLP
+    return (inner[i] if inner else 0) * (2 if double else 1)
+
+
+def _adjusted(text: Section) -> int:
+    """LFM2's width: two thirds of the stated one, stretched and rounded up (`modeling_lfm2.py`, `Lfm2MLP`)."""
+    inner = text.required("block_ff_dim" if text.integer("block_ff_dim") else parts.INNER)
+    if text.flag("block_auto_adjust_ff_dim") is False:
+        return inner
+    inner = int(2 * inner / 3)
+    key = "block_ffn_dim_multiplier"
+    if key in text.values and text.values[key] is None:
+        return inner
+    stretched = int((text.number(key, least=0.01, most=100) or 1) * inner)
+    multiple = text.integer("block_multiple_of") or 256
+    return -(-stretched // multiple) * multiple
 
 
 def _share(text: Section, layers: list[LayerFacts], of_layers: tuple[str, ...]) -> list[LayerFacts]:

@@ -6,6 +6,7 @@ From `transformers/models/*/modeling_*.py`: the attention, mixer and mixture cla
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shoestring.models.facts import AttentionFacts, ExpertFacts, LatentFacts, StateFacts
 from shoestring.models.safetensors.config import Section
@@ -45,6 +46,12 @@ def _grouped(config: Section, head_dim: int | None) -> AttentionFacts:
         raise config.wrong(f"has {heads} attention heads, which {kv_heads} key-value heads do not divide")
     dim = head_dim or config.required(*HIDDEN) // heads
     return AttentionFacts(heads, kv_heads, dim, dim)
+
+
+def multi_query(config: Section) -> AttentionFacts:
+    """One key-value head for all unless `multi_query` is off (GPT-BigCode)."""
+    facts = multi_head(config)
+    return facts if config.flag("multi_query") is False else replace(facts, kv_heads=1)
 
 
 def falcon(config: Section) -> AttentionFacts:
@@ -130,16 +137,44 @@ def sparse_steps(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]
         return (None,) * layers
     shared = config.integer("shared_expert_intermediate_size", least=0) or 0
     experts = _experts(config, config.required("moe_intermediate_size"), shared)
-    step, dense = config.required("decoder_sparse_step"), config.integers("mlp_only_layers") or ()
+    step, dense = config.integer("decoder_sparse_step") or 1, config.integers("mlp_only_layers") or ()
     return tuple(experts if (i + 1) % step == 0 and i not in dense else None for i in range(layers))
 
 
 def after_first_dense(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
     """Experts behind the first dense layers, and shared ones beside them (DeepSeek-V2 and V3, GLM-4.5)."""
-    inner = config.required("moe_intermediate_size")
-    experts = _experts(config, inner, inner * (config.integer("n_shared_experts", least=0) or 0))
     first = config.required("first_k_dense_replace", least=0)
-    return tuple(experts if i >= first else None for i in range(layers))
+    return (None,) * min(first, layers) + with_shared(config, layers - first)
+
+
+def with_shared(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
+    """Experts in every layer, and shared ones of the same width beside them (Solar Open)."""
+    inner = config.required("moe_intermediate_size")
+    shared = inner * (config.integer("n_shared_experts", least=0) or 0)
+    return (_experts(config, inner, shared),) * layers
+
+
+def in_listed_layers(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
+    """The same in the layers that `mlp_layer_types` calls sparse, by default all but the first (GLM-4.7-Flash)."""
+    listed = config.names("mlp_layer_types", layers) or ("dense",) + ("sparse",) * (layers - 1)
+    experts = with_shared(config, layers)
+    return tuple(experts[i] if kind == "sparse" else None for i, kind in enumerate(listed))
+
+
+def beside_shared(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
+    """Experts in every layer and a shared feed-forward beside them; without experts that one alone (Granite 4)."""
+    if not config.integer(*EXPERTS, least=0):
+        return (None,) * layers
+    shared = config.required("shared_intermediate_size", least=0)
+    return (_experts(config, config.required(INNER), shared),) * layers
+
+
+def beside_dense(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
+    """Experts in every layer where the mixture is switched on, the dense feed-forward kept beside them (Gemma 4)."""
+    if not config.flag("enable_moe_block"):
+        return (None,) * layers
+    named = config.changed({"num_experts_per_tok": config.required("top_k_experts")})
+    return (_experts(named, config.required("moe_intermediate_size"), 0),) * layers
 
 
 def at_offset(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]:
