@@ -80,13 +80,13 @@ def test_matrices_left_on_the_cpu_are_copied_to_the_gpu_for_a_prompt() -> None:
     facts = make_facts(layers=3)
     settings = LlamaCppSettings(context=256, gpu_layers=2)
     largest = max(t.n_bytes for t in facts.tensors if t.name.startswith("blk."))
-    assert copied_weight_bytes(facts, placement(facts, settings, 1), settings) == largest
+    assert copied_weight_bytes(units(facts), placement(facts, settings, 1), settings) == largest
 
 
 def test_with_everything_on_the_gpu_nothing_is_copied() -> None:
     facts = make_facts(layers=3)
     settings = LlamaCppSettings(context=256, gpu_layers=4)
-    assert copied_weight_bytes(facts, placement(facts, settings, 1), settings) == 0
+    assert copied_weight_bytes(units(facts), placement(facts, settings, 1), settings) == 0
 
 
 def test_the_host_then_holds_less_than_a_whole_graph() -> None:

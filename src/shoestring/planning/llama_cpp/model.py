@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts, TensorInfo
 from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppSettings, Term, Unit
 from shoestring.planning.dry_run import DryRun
-from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, output_buffer_bytes, unaccounted
-from shoestring.planning.llama_cpp.kv_cache import layer_cache_bytes
-from shoestring.planning.llama_cpp.offload import INPUT, OUTPUT, copied_weight_bytes, host_buffer_bytes
-from shoestring.planning.llama_cpp.offload import units as tensors_by_unit
+from shoestring.planning.llama_cpp.compute import output_buffer_bytes
+from shoestring.planning.llama_cpp.known import Known
+from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
+from shoestring.planning.placement import EXPERTS
 
 CUDA_CONTEXT_BYTES = 512 * 1024**2
 """What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
@@ -33,20 +34,18 @@ class LlamaCppMemory:
 
     baseline_bytes: int = BASELINE_BYTES
     engine: str = "llama_cpp"
+    _known: dict[int, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def known(self, facts: ModelFacts) -> Known:
+        """What has been found of a model already; facts cannot be hashed, so the very object counts."""
+        found = self._known.get(id(facts))
+        if found is None or found.facts is not facts:
+            found = self._known[id(facts)] = Known(facts)
+        return found
 
     def units(self, facts: ModelFacts, settings: LlamaCppSettings, hardware: Hardware) -> tuple[Unit, ...]:
         """The input (embedding), every block, a mixture's experts apart from their block, and the output (head)."""
-        tensors = tensors_by_unit(facts)
-        cache = _cache_by_block(facts, settings)
-        return tuple(
-            Unit(
-                name,
-                weights=sum(tensor.n_bytes for tensor in held),
-                kv_cache=cache.get(name, 0),
-                read=_read_bytes(facts, name, held),
-            )
-            for name, held in tensors.items()
-        )
+        return self.known(facts).units(settings)
 
     def estimate(
         self, facts: ModelFacts, settings: LlamaCppSettings, hardware: Hardware, assignment: Assignment
@@ -62,23 +61,6 @@ class LlamaCppMemory:
         return _Estimator(self, facts, settings, hardware, assignment).estimate(figures)
 
 
-def _cache_by_block(facts: ModelFacts, settings: LlamaCppSettings) -> dict[str, int]:
-    if "kv_cache" in unaccounted(facts):
-        return {}
-    return {f"blk.{i}": n_bytes for i, n_bytes in enumerate(layer_cache_bytes(facts, settings))}
-
-
-def _read_bytes(facts: ModelFacts, unit: str, held: Sequence[TensorInfo]) -> int:
-    """Bytes of a unit's weights that decoding one token reads."""
-    total = sum(tensor.n_bytes for tensor in held)
-    if unit == INPUT:  # one row of the table; a tied head reads it all, which is charged to the output
-        return 0
-    if unit.endswith(".experts"):
-        experts = facts.layers[int(unit.split(".")[1])].experts
-        return total * experts.used // experts.count if experts else total
-    return total
-
-
 @dataclass(frozen=True)
 class _Estimator:
     memory: LlamaCppMemory
@@ -87,8 +69,12 @@ class _Estimator:
     hardware: Hardware
     assignment: Assignment
 
+    @cached_property
+    def known(self) -> Known:
+        return self.memory.known(self.facts)
+
     def estimate(self, figures: DryRun | None = None) -> Estimate:
-        unknown = unaccounted(self.facts)
+        unknown = self.known.unaccounted
         missing = {} if figures else dict(unknown)
         asked = (
             [f"{why} The engine was asked instead." for why in dict.fromkeys(unknown.values())]
@@ -119,38 +105,51 @@ class _Estimator:
     def buffers(self, missing: Mapping[Group, str]) -> Iterator[Term]:
         """Cache and compute by formula."""
         if "kv_cache" not in missing:
-            cache = self.by_device(list(_cache_by_unit(self.facts, self.settings)))
+            cache = self.by_device(self.known.cache(self.settings))
             for device, n_bytes in cache.items():
                 yield Term("kv_cache", "kv_cache", device, n_bytes)
         if "compute" not in missing:
-            compute = compute_buffer_bytes(self.facts, self.settings)
-            places = dict(zip(tensors_by_unit(self.facts), self.assignment, strict=True))
-            copied = copied_weight_bytes(self.facts, places, self.settings)
+            compute = self.known.compute(self.settings)
+            places = dict(zip(self.known.tensors, self.assignment, strict=True))
+            copied = copied_weight_bytes(self.known.tensors, places, self.settings)
             for device in self.devices:
                 if device != CPU:
                     yield Term("compute_buffer", "compute", device, compute + copied)
-            here = compute if self.blocks_here else host_buffer_bytes(self.facts, self.settings)
+            here = compute if self.blocks_here else self.known.host_buffer(self.settings)
             yield Term("compute_buffer", "compute", CPU, here)
             yield Term("output_buffer", "compute", CPU, output_buffer_bytes(self.facts, self.settings))
 
     def weights(self) -> Iterator[Term]:
         features = self.hardware.cpu.features
         head_here = self.assignment[-1] == CPU
-        here = replace(self.facts, tensors=tuple(self.tensors_on(CPU)), tied=self.facts.tied and head_here)
-        yield Term("weights_mapped", "weights", CPU, mapped_bytes(here, self.settings, features))
+        kept = {tensor.name for tensor in self.kept_by_name()}
+        here = replace(
+            self.facts,
+            tensors=tuple(tensor for tensor in self.tensors_on(CPU) if tensor.name not in kept),
+            tied=self.facts.tied and head_here,
+        )
+        mapped = mapped_bytes(here, self.settings, features)
+        mapped += sum(tensor.n_bytes for tensor in self.kept_by_name())
+        yield Term("weights_mapped", "weights", CPU, mapped)
         yield Term("weights_repacked", "weights", CPU, repacked_bytes(here, self.settings, features))
         for device in self.devices:
             if device != CPU:
-                held = sum(tensor.n_bytes for tensor in self.tensors_on(device))
-                yield Term("weights", "weights", device, held)
+                yield Term("weights", "weights", device, self.by_device(self.known.weights)[device])
 
     def tensors_on(self, device: str) -> Iterator[TensorInfo]:
         """A device's tensors; a head that is the embedding is one and the same on the CPU, and a copy on a GPU."""
-        tensors = tensors_by_unit(self.facts)
-        for (name, held), place in zip(tensors.items(), self.assignment, strict=True):
+        for (name, held), place in zip(self.known.tensors.items(), self.assignment, strict=True):
             if place == device:
                 tied = name == OUTPUT and self.facts.tied and device == CPU
                 yield from (tensor for tensor in held if not (tied and tensor.name == EMBEDDING))
+
+    def kept_by_name(self) -> Iterator[TensorInfo]:
+        """Experts on the CPU whose block is on a GPU; llama.cpp does not rearrange those."""
+        places = dict(zip(self.known.tensors, self.assignment, strict=True))
+        for name, held in self.known.tensors.items():
+            block = name.removesuffix(EXPERTS)
+            if block != name and places[name] == CPU and places[block] != CPU:
+                yield from held
 
     @property
     def blocks_here(self) -> bool:
@@ -163,10 +162,11 @@ class _Estimator:
         return tuple(dict.fromkeys((CPU, *self.assignment)))
 
     def by_device(self, amounts: Sequence[int]) -> dict[str, int]:
-        found: dict[str, int] = defaultdict(int)
+        """Bytes of every device that is used, from the units'."""
+        found: dict[str, int] = dict.fromkeys(self.devices, 0)
         for amount, device in zip(amounts, self.assignment, strict=True):
             found[device] += amount
-        return {device: found[device] for device in self.devices if found[device] or device == CPU}
+        return found
 
     def load_peak(self, terms: Sequence[Term]) -> dict[str, int]:
         """The peaks while loading, by device.
@@ -195,8 +195,3 @@ def _buffers(figures: DryRun) -> tuple[Term, ...]:
         Term("compute_buffer", "compute", CPU, figures.compute_buffer_bytes),
         Term("output_buffer", "compute", CPU, figures.output_buffer_bytes),
     )
-
-
-def _cache_by_unit(facts: ModelFacts, settings: LlamaCppSettings) -> Iterator[int]:
-    cache = _cache_by_block(facts, settings)
-    return (cache.get(name, 0) for name in tensors_by_unit(facts))

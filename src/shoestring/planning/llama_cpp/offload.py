@@ -107,18 +107,21 @@ def placement(facts: ModelFacts, settings: LlamaCppSettings, gpus: int) -> dict[
     return found
 
 
-def copied_weight_bytes(facts: ModelFacts, devices: Mapping[str, str], settings: LlamaCppSettings) -> int:
+def copied_weight_bytes(
+    tensors: Mapping[str, Sequence[TensorInfo]], devices: Mapping[str, str], settings: LlamaCppSettings
+) -> int:
     """Bytes that a GPU's compute buffer holds besides the graph: the largest matrix of a block left on the CPU.
 
+    `tensors` and `devices` are those of every unit (`units`, `placement`).
     0 where no block is, where no GPU is, or where a micro-batch is too small to be worth the copy.
     """
     if settings.ubatch < _MULTIPLIED_ON_GPU or set(devices.values()) == {CPU}:
         return 0
     left = (
         tensor.n_bytes
-        for name, tensors in units(facts).items()
+        for name, held in tensors.items()
         if name not in (INPUT, OUTPUT) and devices[name] == CPU
-        for tensor in tensors
+        for tensor in held
         if len(tensor.shape) > 1
     )
     return max(left, default=0)
