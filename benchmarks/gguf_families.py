@@ -1,12 +1,9 @@
-"""GGUF headers of published models, family by family: llama.cpp's names and shapes, no weights.
-
-Enough to plan with, and for llama.cpp's own dry run. Shapes are those of the models' config.json, names and
-layout those that llama.cpp asks for (`src/models/*.cpp`, `load_arch_tensors`).
-"""
+"""GGUF files from a description: the header alone, in a file as long as the model, or with weights that say nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -14,6 +11,8 @@ import numpy as np
 
 Value = int | float | bool | str | list[int] | list[bool]
 Shapes = dict[str, tuple[int, ...]]
+
+_TILE_VALUES = 1 << 20
 
 _F32 = (
     *("ffn_gate_inp", "ssm_conv1d", "ssm_a", "ssm_d", "ssm_norm", "shortconv.conv", "attn_sinks", "altup_"),
@@ -33,6 +32,7 @@ class Model:
         vocabulary: tokens.
         dtype: GGML type of the matrices; norms, biases and the like are F32.
         expert_dtype: the same of the experts, where it is another.
+        merges: rules of the byte-pair vocabulary.
     """
 
     architecture: str
@@ -40,7 +40,8 @@ class Model:
     tensors: Shapes
     vocabulary: int
     dtype: str = "Q8_0"
-    expert_dtype: str | None = field(default=None)
+    expert_dtype: str | None = None
+    merges: int = 0
 
 
 def write_header(path: Path, model: Model) -> Path:
@@ -48,24 +49,61 @@ def write_header(path: Path, model: Model) -> Path:
     writer = gguf.GGUFWriter(path, model.architecture)
     for key, value in model.pairs.items():
         _add(writer, f"{model.architecture}.{key}", value)
-    add_tokenizer(writer, model.vocabulary)
+    add_tokenizer(writer, model.vocabulary, model.merges)
     total = 0
     for name, shape in model.tensors.items():
-        kind = _kind(model, name, shape)
-        block, block_bytes = gguf.constants.GGML_QUANT_SIZES[kind]
-        elements = 1
-        for n in shape:
-            elements *= n
-        n_bytes = elements // block * block_bytes
-        total += -(-n_bytes // 32) * 32
-        writer.add_tensor_info(name, shape[::-1], np.dtype(np.float32), n_bytes, raw_dtype=kind)
+        n_bytes = _bytes_of(model, name, shape)
+        total += _aligned(n_bytes)
+        writer.add_tensor_info(
+            name, shape[::-1], np.dtype(np.float32), n_bytes, raw_dtype=_kind(model, name, shape)
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     writer.close()
     with path.open("r+b") as file:
-        file.truncate(-(-path.stat().st_size // 32) * 32 + total)
+        file.truncate(_aligned(path.stat().st_size) + total)
     return path
+
+
+def write(path: Path, model: Model) -> Path:
+    """The same with weights: a few rows of random numbers, repeated. Norms are 1.
+
+    Raises:
+        NotImplementedError: the `gguf` package cannot quantise to the model's type.
+    """
+    write_header(path, model)
+    random = np.random.default_rng(0)
+    offset = path.stat().st_size - sum(
+        _aligned(_bytes_of(model, name, shape)) for name, shape in model.tensors.items()
+    )
+    with path.open("r+b") as file:
+        for name, shape in model.tensors.items():
+            n_bytes = _bytes_of(model, name, shape)
+            file.seek(offset)
+            tile = _tile(random, shape, _kind(model, name, shape))
+            for start in range(0, n_bytes, len(tile)):
+                file.write(tile[: n_bytes - start])
+            offset += _aligned(n_bytes)
+    return path
+
+
+def _tile(random: np.random.Generator, shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> bytes:
+    if len(shape) == 1:
+        return np.ones(shape, np.float32).tobytes()
+    elements = math.prod(shape)
+    rows = max(1, min(_TILE_VALUES, elements) // shape[0])
+    values = random.standard_normal((rows, shape[0]), dtype=np.float32) * 0.02
+    return values.tobytes() if kind.name == "F32" else gguf.quants.quantize(values, kind).tobytes()
+
+
+def _bytes_of(model: Model, name: str, shape: tuple[int, ...]) -> int:
+    block, block_bytes = gguf.constants.GGML_QUANT_SIZES[_kind(model, name, shape)]
+    return math.prod(shape) // block * block_bytes
+
+
+def _aligned(n_bytes: int) -> int:
+    return -(-n_bytes // 32) * 32
 
 
 def _kind(model: Model, name: str, shape: tuple[int, ...]) -> gguf.GGMLQuantizationType:
@@ -100,13 +138,15 @@ def add_tokenizer(writer: gguf.GGUFWriter, vocabulary: int, merges: int = 1) -> 
     writer.add_eos_token_id(2)
 
 
-def scaled(model: Model, *, layers: int, vocabulary: int = 4096) -> Model:
-    """The same model with fewer blocks and tokens: quicker to plan, the same in kind."""
-    pairs = {key: value[:layers] if isinstance(value, list) else value for key, value in model.pairs.items()}
-    pairs["block_count"] = layers
+def scaled(model: Model, *, layers: int | None = None, vocabulary: int = 4096) -> Model:
+    """The same model with fewer tokens, and with no more than so many blocks: quicker to plan, the same in kind."""
+    blocks = model.pairs["block_count"]
+    kept = min(blocks, layers or blocks) if isinstance(blocks, int) else 0
+    pairs = {key: value[:kept] if isinstance(value, list) else value for key, value in model.pairs.items()}
+    pairs["block_count"] = kept
     tensors = {
         name: tuple(vocabulary if n == model.vocabulary else n for n in shape)
         for name, shape in model.tensors.items()
-        if not name.startswith("blk.") or int(name.split(".")[1]) < layers
+        if not name.startswith("blk.") or int(name.split(".")[1]) < kept
     }
     return replace(model, pairs=pairs, tensors=tensors, vocabulary=vocabulary)

@@ -1,4 +1,5 @@
-"""The published shapes, one function each: what `gguf_families` writes a header of."""
+"""Published models as GGUF headers: shapes from their config.json, names and layout as llama.cpp asks for them
+(`load_arch_tensors` in src/models/*.cpp). `gguf_families` writes them."""
 
 from __future__ import annotations
 

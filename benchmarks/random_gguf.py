@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import gguf
-import numpy as np
+import gguf_families
+from gguf_families import Model, Value
 
 
 @dataclass(frozen=True)
@@ -33,43 +33,31 @@ class Shape:
 
 
 def write(path: Path, shape: Shape) -> Path:
-    """Write the model and return its path."""
-    writer = gguf.GGUFWriter(path, shape.architecture)
-    _metadata(writer, shape)
-    random = np.random.default_rng(0)
-    for name, rows, columns in _matrices(shape):
-        values = random.standard_normal((rows, columns), dtype=np.float32) * 0.02
-        _add(writer, name, values, shape.dtype)
-    for name, length in _vectors(shape):
-        writer.add_tensor(name, np.ones(length, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    """Write the model and return its path. However large it is, a few megabytes of it are made and repeated."""
+    return gguf_families.write(path, model_of(shape))
 
 
-def _metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.hidden)
-    writer.add_block_count(shape.layers)
-    writer.add_feed_forward_length(shape.feed_forward)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_dim)
-    writer.add_value_length(shape.head_dim)
-    writer.add_rope_dimension_count(shape.head_dim)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(shape.vocabulary)
+def model_of(shape: Shape) -> Model:
+    """The shape as a header: metadata and the tensors' names."""
+    tensors = {name: (columns, rows) for name, rows, columns in _matrices(shape)}
+    vectors = {name: (length,) for name, length in _vectors(shape)}
+    pairs: dict[str, Value] = {
+        "context_length": shape.context,
+        "embedding_length": shape.hidden,
+        "block_count": shape.layers,
+        "feed_forward_length": shape.feed_forward,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "attention.key_length": shape.head_dim,
+        "attention.value_length": shape.head_dim,
+        "rope.dimension_count": shape.head_dim,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+    }
     if shape.window:
-        writer.add_sliding_window(shape.window)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list([f"{i:06d}" for i in range(shape.vocabulary)])
-    writer.add_token_types([3 if i < 3 else 1 for i in range(shape.vocabulary)])
-    writer.add_token_merges([f"{i:05d} {i % 97:02d}" for i in range(max(1, shape.merges))])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+        pairs["attention.sliding_window"] = shape.window
+    return Model(
+        shape.architecture, pairs, tensors | vectors, shape.vocabulary, shape.dtype, merges=shape.merges
+    )
 
 
 def _matrices(shape: Shape) -> list[tuple[str, int, int]]:
@@ -105,11 +93,3 @@ def _vectors(shape: Shape) -> list[tuple[str, int]]:
             heads = {"q": shape.heads, "k": shape.kv_heads, "v": shape.kv_heads}
             found += [(f"{block}attn_{x}.bias", n * shape.head_dim) for x, n in heads.items()]
     return found
-
-
-def _add(writer: gguf.GGUFWriter, name: str, values: np.ndarray, dtype: str) -> None:
-    kind = gguf.GGMLQuantizationType[dtype]
-    if kind == gguf.GGMLQuantizationType.F32:
-        writer.add_tensor(name, values)
-    else:
-        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)

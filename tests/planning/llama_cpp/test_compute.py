@@ -1,60 +1,28 @@
-"""The compute buffer by formula, held against the engine's own figure."""
+"""The compute buffer by formula, held against the engine's own figure of real models; families have a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import random_gguf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planning_facts import WriteModel, make_facts
+from planning_facts import make_facts
 
 from shoestring.models.gguf_facts import read_facts
 from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.dry_run import dry_run
 from shoestring.planning.llama_cpp.compute import (
     compute_buffer_bytes,
-    output_buffer_bytes,
     unaccounted,
 )
-from shoestring.planning.dry_run import dry_run
 from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes
 
 LOGGED = 5300  # bytes; the engine logs MiB with two decimals
-SMALL = {"hidden": 256, "heads": 4, "kv_heads": 2, "feed_forward": 704, "vocabulary": 1024, "layers": 7}
-SHAPES = {
-    "llama": {},
-    "mistral3": {},
-    "smollm3": {},
-    "qwen2": {"bias": True},
-    "qwen3": {"qk_norm": True, "head_dim": 128, "dtype": "Q4_0"},
-    "gemma": {"tied": True},
-    "gemma2": {"tied": True, "post_norm": True, "window": 256},
-    "gemma3": {"tied": True, "post_norm": True, "qk_norm": True, "window": 256},
-    "phi3": {"fused": True},
-}
-SETTINGS = (
-    LlamaCppSettings(context=2048),
-    LlamaCppSettings(context=2000, batch=3, ubatch=64),
-    LlamaCppSettings(context=1024, ubatch=128, flash_attention=False),
-    LlamaCppSettings(context=2048, batch=2, kv_precision="q8_0"),
-)
-
-
-@pytest.mark.parametrize("architecture", SHAPES)
-@pytest.mark.parametrize("asked", SETTINGS)
-def test_equals_the_engine_s_figures(
-    architecture: str, asked: LlamaCppSettings, write_model: WriteModel
-) -> None:
-    facts = write_model(random_gguf.Shape(architecture, **{**SMALL, **SHAPES[architecture]}))  # type: ignore[arg-type]
-    engine = dry_run(facts.files, asked)
-    assert compute_buffer_bytes(facts, asked) == pytest.approx(engine.compute_buffer_bytes, abs=LOGGED)
-    assert output_buffer_bytes(facts, asked) == pytest.approx(engine.output_buffer_bytes, abs=LOGGED)
-    assert kv_cache_bytes(facts, asked) == pytest.approx(engine.kv_cache_bytes, abs=2 * LOGGED)
 
 
 @pytest.mark.parametrize("flash_attention", [True, False])
-@pytest.mark.parametrize("context", [512, 4096, 8192])
+@pytest.mark.parametrize("context", [512, 8192])
 def test_starters_equal_the_engine_s_figures(
     context: int, flash_attention: bool, smollm2_files: tuple[Path, ...], gemma_files: tuple[Path, ...]
 ) -> None:

@@ -67,6 +67,28 @@ def layer_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> tuple[in
     return tuple(found)
 
 
+def refused(facts: ModelFacts, settings: LlamaCppSettings) -> str | None:
+    """Why llama.cpp would not make a cache in this precision for this model, in a sentence; None where it would.
+
+    Source: `llama_init_from_model` in src/llama-context.cpp.
+    """
+    precision = settings.kv_precision
+    per_block = _BLOCK[precision][0]
+    if per_block == 1:
+        return None
+    if not settings.flash_attention:
+        return f"llama.cpp keeps values in {precision} with flash attention only."
+    widths = [_widths(layer.attention) for layer in facts.layers if layer.attention]
+    odd = next((dim for pair in widths for dim in pair if dim % per_block), None)
+    if odd is None:
+        return None
+    return f"A head has {odd} values, which {precision} cannot keep in whole blocks of {per_block}."
+
+
+def _widths(a: AttentionFacts) -> tuple[int, ...]:
+    return (a.latent.rank + a.latent.rope_dim,) if a.latent else (a.head_dim_k, a.head_dim_v)
+
+
 def state_bytes(state: StateFacts) -> int:
     """Bytes of one sequence's recurrent state in one layer, in F32: the convolution's columns before the newest,
     and the state proper (`n_embd_r`, `n_embd_s` in src/llama-hparams.cpp)."""
