@@ -18,15 +18,21 @@ Shape = tuple[int, ...]
 
 _IN_BLOCK = re.compile(r"^(?:layers|h)\.(\d+)\.(.+)$")
 _PREFIX = re.compile(r"^(?:model|transformer|backbone|gpt_neox)\.")
-_EXPERT = re.compile(r"\.experts\.(\d+)\.")
-_BUFFERS = (".attn.bias", ".masked_bias", ".rotary_emb.inv_freq")
-_TOWERS = frozenset({"vision", "audio", "projector"})
+_STACKED = (".experts.", ".altup_projections.", ".altup_unembed_projections.")
+"""Owners of several numbered matrices that GGUF stacks in one tensor."""
+_NOT_WEIGHTS = (
+    *(".attn.bias", ".masked_bias", ".rotary_emb.inv_freq"),
+    *("_scale_inv", "activation_scale", ".experts.gate_up_proj_scales", ".experts.down_proj_scales"),
+)
+"""Buffers, and the scales of FP8 and MXFP4 weights, which are unpacked or repacked."""
+_LEFT_OUT = frozenset({"vision", "audio", "projector", "prediction"})
+"""Parts for which there is another file (mmproj), and layers that predict several tokens."""
 _RENAMED = (
     ("e_score_correction_bias", "e_score_correction.bias"),
     ("experts.gate_up_proj_bias", "experts.gate_up_proj.bias"),
     ("experts.down_proj_bias", "experts.down_proj.bias"),
 )
-_BARE = ("self_attn.sinks", "experts.gate_up_proj", "experts.down_proj")
+_BARE = ("self_attn.sinks", "experts.gate_up_proj", "experts.down_proj", "correct_output_scale")
 """Parameters that Hugging Face names without `.weight`."""
 _STATE_PARAMETERS = frozenset({"A_log", "D", "dt_bias"})
 _F32 = (
@@ -35,6 +41,8 @@ _F32 = (
     "ffn_gate_inp_shexp.weight",
     "position_embd.weight",
     "ssm_conv1d.weight",
+    "altup_correct_coef.weight",
+    "altup_predict_coef.weight",
 )
 """Ends of names of matrices that a conversion leaves in F32."""
 
@@ -44,11 +52,11 @@ class ConversionError(Exception):
 
 
 class Converted(NamedTuple):
-    """A tensor of the GGUF file: fastest-varying dimension first; `plain`: kept in F32 whatever the precision."""
+    """A tensor of the GGUF file: fastest-varying dimension first; `dtype`: its type whatever the precision, or None."""
 
     name: str
     shape: Shape
-    plain: bool
+    dtype: str | None
 
 
 class _Identity:
@@ -98,22 +106,23 @@ class _Conversion:
         self.family = family
 
     def tensors(self) -> Iterator[Converted]:
-        stacks: dict[str, tuple[Shape, int]] = {}
+        stacks: dict[tuple[str, str], tuple[Shape, int]] = {}
         for tensor in self.facts.tensors:
-            name = tensor.name.replace("language_model.", "")
-            expert = _EXPERT.search(name)
-            if expert:
-                name = f"{name[: expert.start()]}.experts.{name[expert.end() :]}"
-                stacks[name] = tensor.shape, stacks.get(name, (tensor.shape, 0))[1] + 1
-            elif not name.endswith(_BUFFERS):
-                yield from self.convert(name, tensor.shape)
-        for name, (shape, count) in stacks.items():
-            yield from self.convert(name, (count, *shape))
+            if tensor.name.endswith(_NOT_WEIGHTS):
+                continue
+            stack = _stack_of(tensor.name)
+            if stack is None:
+                yield from self.convert(tensor.name, tensor.shape)
+            else:
+                stacks[stack] = tensor.shape, stacks[stack][1] + 1 if stack in stacks else 1
+        for (owner, member), (shape, count) in stacks.items():
+            yield from self.convert(f"{owner}.{member}", (count, *shape))
 
     def convert(self, name: str, shape: Shape) -> Iterator[Converted]:
-        inside = _IN_BLOCK.match(_PREFIX.sub("", name))
+        name = _PREFIX.sub("", name.replace("language_model.", ""))
+        inside = _IN_BLOCK.match(name)
         if inside is None:
-            yield from self.outside(_PREFIX.sub("", name), shape)
+            yield from self.outside(name, shape)
         elif int(inside[1]) < len(self.facts.layers):  # behind them lie layers that predict several tokens
             yield from self.in_block(int(inside[1]), inside[2], shape)
 
@@ -121,14 +130,22 @@ class _Conversion:
         module, _, kind = name.rpartition(".")
         target = self.family.top.get(module)
         if target is None:
-            if component_of(name) not in _TOWERS:
+            if component_of(name) not in _LEFT_OUT:
                 raise self.strange(name)
             return
         if target == "output" and not self.family.head:
             return
-        if target == "token_embd" and self.family.cut and self.facts.tokenizer is not None:
-            shape = (min(shape[0], self.facts.tokenizer.vocab_size), *shape[1:])
+        if target.endswith("token_embd"):
+            shape = (self.rows(shape[0]), *shape[1:])
         yield _converted_tensor(f"{target}.{kind}", shape[::-1])
+
+    def rows(self, stored: int) -> int:
+        """Of an embedding."""
+        if self.family.rows == "config":
+            return max(stored, self.facts.vocab_size)
+        if self.family.rows == "tokenizer" and self.facts.tokenizer is not None:
+            return min(stored, self.facts.tokenizer.vocab_size)
+        return stored
 
     def in_block(self, i: int, name: str, shape: Shape) -> Iterator[Converted]:
         for given, proper in _RENAMED:
@@ -138,8 +155,12 @@ class _Conversion:
             module.endswith((".conv1d", ".norm")) and self.facts.layers[i].state
         ):
             yield self.of_state(i, name, shape)
+        elif kind.endswith("_blocks"):
+            yield from _repacked(i, kind, shape)
         elif module.endswith("experts.gate_up_proj"):
             yield from self.fused_experts(i, module, kind, shape)
+        elif module.endswith("in_proj_qkvz"):
+            yield from self.gated_state(i, shape)
         elif module.endswith("kv_b_proj"):
             yield from _latent_heads(i, self.attention(i), shape)
         else:
@@ -174,6 +195,15 @@ class _Conversion:
         for part in ("gate", "up"):
             yield _converted_tensor(f"blk.{i}.ffn_{part}_exps.{kind}", half)
 
+    def gated_state(self, i: int, shape: Shape) -> Iterator[Converted]:
+        """Queries, keys and values of linear attention in one tensor, their gate in another (Qwen3-Next)."""
+        state = self.facts.layers[i].state
+        if state is None:
+            raise ConversionError(f"Layer {i} has linear attention, of which its config says nothing.")
+        mixed = state.conv_channels
+        yield _converted_tensor(f"blk.{i}.attn_qkv.weight", (shape[1], mixed))
+        yield _converted_tensor(f"blk.{i}.attn_gate.weight", (shape[1], shape[0] - mixed))
+
     def of_state(self, i: int, name: str, shape: Shape) -> Converted:
         """What a recurrent layer has beside its projections."""
         state = self.facts.layers[i].state
@@ -184,8 +214,9 @@ class _Conversion:
         if parameter in ("A_log", "D"):
             target = "ssm_a" if parameter == "A_log" else "ssm_d"
             return _converted_tensor(f"blk.{i}.{target}", (1, *shape) if second else shape[::-1])
-        if parameter == "norm.weight" and state is not None:
-            return _converted_tensor(f"blk.{i}.ssm_norm.weight", _by_group(state, shape[0]))
+        if parameter == "norm.weight":
+            grouped = _by_group(state, shape[0]) if state is not None and second else shape
+            return _converted_tensor(f"blk.{i}.ssm_norm.weight", grouped)
         if parameter == "conv1d.weight":
             return _converted_tensor(f"blk.{i}.ssm_conv1d.weight", (shape[-1], shape[0]))
         if parameter == "conv1d.bias":
@@ -200,6 +231,15 @@ class _Conversion:
 
     def strange(self, name: str) -> ConversionError:
         return ConversionError(f"Its tensor {name} has no counterpart in GGUF that is known to this version.")
+
+
+def _stack_of(name: str) -> tuple[str, str] | None:
+    """The owner and the member's own name of one of several numbered matrices; there may be 70,000 of them."""
+    for owner in _STACKED:
+        before, found, member = name.partition(owner)
+        if found and member[0].isdigit():
+            return before + owner[:-1], member.partition(".")[2]
+    return None
 
 
 def _by_group(state: StateFacts, inner: int) -> Shape:
@@ -218,4 +258,14 @@ def _latent_heads(i: int, attention: AttentionFacts, shape: Shape) -> Iterator[C
 
 def _converted_tensor(name: str, shape: Shape) -> Converted:
     plain = len(shape) < 2 or name.endswith(_F32) or not name.endswith(".weight")
-    return Converted(name, shape, plain)
+    return Converted(name, shape, "F32" if plain else None)
+
+
+def _repacked(i: int, kind: str, shape: Shape) -> Iterator[Converted]:
+    """MXFP4 weights of all experts: (experts, out, blocks, 16 bytes of 32 values), kept in that type."""
+    experts, out, blocks = shape[:3]
+    if kind.startswith("down"):
+        yield Converted(f"blk.{i}.ffn_down_exps.weight", (32 * blocks, out, experts), "MXFP4")
+        return
+    for part in ("gate", "up"):
+        yield Converted(f"blk.{i}.ffn_{part}_exps.weight", (32 * blocks, out // 2, experts), "MXFP4")

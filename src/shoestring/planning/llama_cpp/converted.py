@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shoestring.models import architecture as rules
-from shoestring.models.facts import LayerFacts, ModelFacts, Parameters, TensorInfo, Weights
+from shoestring.models.facts import NO_CONTEXT_LIMIT, LayerFacts, ModelFacts, Parameters, TensorInfo, Weights
 from shoestring.models.gguf_facts import component_of
 from shoestring.planning.llama_cpp.conversion import ConversionError, converted_tensors, family_of
 from shoestring.planning.llama_cpp.gguf_names import Family
@@ -20,8 +20,11 @@ from shoestring.planning.llama_cpp.type_mix import in_order, laid_out, mixed, pa
 
 _PLAIN = ("F32", "F16", "BF16")
 _ORDER = ("embedding", "attention", "feed_forward", "experts", "norms", "head", "other")
-_METADATA_BYTES = 2048
-"""About what a file's scalar metadata takes, names included."""
+_READ = ("fp8", "mxfp4")
+"""Quantised checkpoints that are converted here: FP8 is unpacked, MXFP4 kept."""
+_METADATA_BYTES = 1500
+_UNLIMITED = 2**20
+"""The context length that the conversion states of models without a limit."""
 
 
 def as_gguf(facts: ModelFacts, file_type: str) -> ModelFacts | None:
@@ -57,28 +60,31 @@ def why_not_convertible(facts: ModelFacts) -> str | None:
 def _plain(facts: ModelFacts, file_type: str) -> ModelFacts:
     """What the conversion writes, before any quantisation. An unknown file type is left to `mixed` to refuse."""
     family = family_of(facts)
-    if facts.quantization is not None:
+    if facts.quantization is not None and facts.quantization.method not in _READ:
         raise ConversionError(
             f"The checkpoint is quantised already ({facts.quantization.method}); a GGUF is made of the original."
         )
     dtype = file_type if file_type in _PLAIN else _own_precision(facts)
     tensors = [
         TensorInfo(name, shape, kind, stored_bytes(shape, kind), 0)
-        for name, shape, plain in converted_tensors(facts)
-        for kind in ("F32" if plain else dtype,)
+        for name, shape, own in converted_tensors(facts)
+        for kind in (own or dtype,)
     ]
     return replace(
         facts,
         format="gguf",
         architecture=family.architecture,
         layers=tuple(_as_read(layer, facts, family) for layer in facts.layers),
-        tensors=laid_out(in_order(tensors), _header_bytes(facts, tensors)),
+        tensors=laid_out(in_order(tensors), data_start(facts, tensors)),
         not_understood=facts.not_understood + _not_counted(family.architecture),
+        context_length=_UNLIMITED if facts.context_length == NO_CONTEXT_LIMIT else facts.context_length,
         tied=all(tensor.name != "output.weight" for tensor in tensors),
         modalities=("text",),
         dtype=None,
         config_file=None,
         class_name=None,
+        traits=family.traits,
+        vocab_size=_vocabulary(facts, tensors),
     )
 
 
@@ -89,6 +95,7 @@ def _made(facts: ModelFacts, tensors: tuple[TensorInfo, ...]) -> ModelFacts:
     return replace(
         facts,
         files=(),
+        quantization=None,
         file_bytes=max((padded(t.offset_bytes + t.n_bytes) for t in tensors), default=0),
         tensors=tensors,
         weights=Weights(by_dtype.total(), dict(by_dtype.most_common())),
@@ -111,6 +118,11 @@ def _own_precision(facts: ModelFacts) -> str:
     return next((t.dtype for t in facts.tensors if len(t.shape) > 1 and t.dtype in ("BF16", "F16")), "F16")
 
 
+def _vocabulary(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
+    """Rows of the embedding: some conversions cut or pad it."""
+    return next((t.shape[1] for t in tensors if t.name == "token_embd.weight"), facts.vocab_size)
+
+
 def _not_counted(architecture: str) -> tuple[str, ...]:
     if rules.counts_cells(architecture):
         return ()
@@ -127,8 +139,12 @@ def _as_read(layer: LayerFacts, facts: ModelFacts, family: Family) -> LayerFacts
     return replace(layer, attention=replace(attention, window=None))
 
 
-def _header_bytes(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
-    """Bytes in front of the tensor data: the list of tensors, the vocabulary, the template (GGUF's docs/gguf.md)."""
+def data_start(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
+    """Bytes in front of the tensor data: the list of tensors, the template, the vocabulary as far as it is known.
+
+    The layout is that of ggml's docs/gguf.md. Scalar metadata, whose amount depends on the converter, is taken for
+    1,500 bytes.
+    """
     infos = sum(8 + len(t.name) + 4 + 8 * len(t.shape) + 4 + 8 for t in tensors)
     template = len((facts.chat_template or "").encode())
     known = facts.tokenizer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 Names = Mapping[str, str]
 
@@ -22,7 +23,8 @@ class Family:
         head: whether a head of its own is kept (False: always the embedding).
         transposed: whether matrices in blocks are stored (in, out), as GPT-2's are.
         experts_transposed: whether those of experts stored together are.
-        cut: whether rows of the embedding beyond the tokenizer's vocabulary are dropped.
+        rows: of the embeddings: as stored, cut to the tokenizer's vocabulary, or padded to that of the config.
+        traits: of `ModelFacts`, as the architecture's published models have them; they bear on compute alone.
     """
 
     architecture: str
@@ -31,7 +33,8 @@ class Family:
     head: bool = True
     transposed: bool = False
     experts_transposed: bool = False
-    cut: bool = False
+    rows: Literal["stored", "tokenizer", "config"] = "stored"
+    traits: frozenset[str] = frozenset()
 
 
 def _under(prefix: str, names: Names) -> dict[str, str]:
@@ -82,10 +85,39 @@ _DEEPSEEK = {
     "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa",
     "self_attn.kv_a_layernorm": "attn_kv_a_norm",
 }
+_QWEN3_NEXT = {
+    **_MIXTURE,
+    "post_attention_layernorm": "post_attention_norm",
+    "linear_attn.in_proj_ba": "ssm_ba",
+    "linear_attn.out_proj": "ssm_out",
+}
 _NORMS_AFTER = {
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
+}
+_GEMMA3N = {
+    **_LLAMA,
+    **_NORMS_AFTER,
+    "altup.correct_output_scale": "altup_correct_scale",
+    "altup.correction_coefs": "altup_correct_coef",
+    "altup.prediction_coefs": "altup_predict_coef",
+    "altup.modality_router": "altup_router",
+    "altup.router_norm": "altup_router_norm",
+    "laurel.linear_left": "laurel_l",
+    "laurel.linear_right": "laurel_r",
+    "laurel.post_laurel_norm": "laurel_post_norm",
+    "per_layer_input_gate": "inp_gate",
+    "per_layer_projection": "proj",
+    "post_per_layer_input_norm": "post_norm",
+}
+_GEMMA3N_TOP = {
+    **_TOP,
+    "embed_tokens_per_layer": "per_layer_token_embd",
+    "per_layer_model_projection": "per_layer_model_proj",
+    "per_layer_projection_norm": "per_layer_proj_norm",
+    "altup_projections": "altup_proj",
+    "altup_unembed_projections": "altup_unembd_proj",
 }
 _FUSED = {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}
 _GLM4 = {"post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm"}
@@ -167,15 +199,17 @@ FAMILIES: dict[str, Family] = {
     "qwen2_moe": Family("qwen2moe", _MIXTURE, _TOP),
     "qwen3": Family("qwen3", _LLAMA, _TOP),
     "qwen3_moe": Family("qwen3moe", _MIXTURE, _TOP),
+    "qwen3_next": Family("qwen3next", _QWEN3_NEXT, _TOP),
     "gemma": Family("gemma", _LLAMA, _TOP, head=False),
     "gemma2": Family("gemma2", {**_LLAMA, **_NORMS_AFTER}, _TOP, head=False),
-    "gemma3_text": Family("gemma3", {**_LLAMA, **_NORMS_AFTER}, _TOP, cut=True),
+    "gemma3_text": Family("gemma3", {**_LLAMA, **_NORMS_AFTER}, _TOP, rows="tokenizer"),
+    "gemma3n_text": Family("gemma3n", _GEMMA3N, _GEMMA3N_TOP, rows="config"),
     "phi": Family("phi2", _PHI2, _FINAL),
     "phi3": Family("phi3", {**_LLAMA, **_FUSED}, _TOP),
     "deepseek_v2": Family("deepseek2", _DEEPSEEK, _TOP),
-    "deepseek_v3": Family("deepseek2", _DEEPSEEK, _TOP),
+    "deepseek_v3": Family("deepseek2", _DEEPSEEK, _TOP, traits=frozenset({"expert_weights_norm"})),
     "gpt2": Family("gpt2", _GPT2, _GPT2_TOP, transposed=True),
-    "gpt_neox": Family("gptneox", _NEOX, _NEOX_TOP),
+    "gpt_neox": Family("gptneox", _NEOX, _NEOX_TOP, traits=frozenset({"parallel_residual"})),
     "gpt_oss": Family("gpt-oss", _GPT_OSS, _TOP, experts_transposed=True),
     "falcon": Family("falcon", _FALCON, _FALCON_TOP),
     "falcon_h1": Family("falcon-h1", _HYBRID, _FINAL),
@@ -183,7 +217,7 @@ FAMILIES: dict[str, Family] = {
     "bamba": Family("granitehybrid", _HYBRID, _FINAL),
     "mamba": Family("mamba", _MAMBA, _MAMBA_TOP),
     "mamba2": Family("mamba2", _MAMBA, _MAMBA_TOP),
-    "granite": Family("granite", _LLAMA, _TOP),
+    "granite": Family("granite", _LLAMA, _TOP, traits=frozenset({"residual_scale"})),
     "olmo2": Family("olmo2", {**_LLAMA, **_NORMS_AFTER}, _TOP),
     "smollm3": Family("smollm3", _LLAMA, _TOP),
     "starcoder2": Family("starcoder2", _STARCODER2, _TOP),

@@ -62,6 +62,8 @@ _EXPERTS = re.compile(r"\.ffn_\w+_exps\.weight$")
 _BLOCK = re.compile(r"^blk\.(\d+)\.")
 _SEVENTY = {"llama": 80, "qwen2": 80, "deci": 80, "olmo": 80, "jais2": 68}
 """Blocks by which llama.cpp knows a "70B" model."""
+_ONE_HEAD_COUNT = frozenset({"qwen3next"})
+"""Hybrids whose files state heads for all blocks alike; others state none for a block without attention."""
 
 
 def mixed(facts: ModelFacts, file_type: str, *, importance: bool | None = None) -> tuple[TensorInfo, ...]:
@@ -163,7 +165,10 @@ def _heads(facts: ModelFacts) -> tuple[int, int]:
     Where the facts have no attention, their ratio follows from the shapes.
     """
     shapes = {tensor.name: tensor.shape for tensor in facts.tensors}
-    attention = facts.layers[0].attention if facts.layers else None
+    known = (layer.attention for layer in facts.layers)
+    attention = next(known, None)
+    if attention is None and facts.architecture in _ONE_HEAD_COUNT:
+        attention = next(filter(None, known), None)
     if attention is not None:
         return attention.heads, 1 if "blk.0.attn_k_b.weight" in shapes else attention.kv_heads
     query, key = shapes.get("blk.0.attn_q.weight"), shapes.get("blk.0.attn_k.weight")
