@@ -42,17 +42,17 @@ def test_what_can_never_fit_is_refused_without_an_alternative(gemma_files: tuple
 
 
 def test_a_budget_can_be_written_as_text(smollm2_files: tuple[Path, ...]) -> None:
-    assert api.plan("smollm2", budget="400MB").plans[0].budget_bytes == 400_000_000
+    assert api.plan("smollm2", ram="400MB").plans[0].budget_bytes == 400_000_000
 
 
 def test_a_budget_that_is_no_size_is_a_usage_error(smollm2_files: tuple[Path, ...]) -> None:
     with pytest.raises(UsageError, match="not a size"):
-        api.plan("smollm2", budget="plenty")
+        api.plan("smollm2", ram="plenty")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("context", "4k"), ("context", 512.0), ("batch", None), ("batch", True), ("budget", 2e9)],
+    [("context", "4k"), ("context", 512.0), ("batch", "2"), ("batch", True), ("ram", 2e9), ("vram", 2e9)],
 )
 def test_a_request_of_the_wrong_type_is_refused_by_name_before_anything_is_read(
     name: str, value: object

@@ -56,7 +56,7 @@ def test_a_plan_that_does_not_fit_is_shown_and_ends_with_3(shoestring: Command) 
     result = shoestring("plan", "smollm2", "--context", "8192", "--ram", "250MB")
     assert result.returncode == 3
     assert "Does not fit." in result.stdout
-    assert "what would fit" in result.stdout
+    assert "What would fit: " in result.stdout
 
 
 def test_models_list_names_the_starters(shoestring: Command) -> None:

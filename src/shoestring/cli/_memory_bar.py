@@ -43,7 +43,7 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
         line.append(block * length, style=colour)
         used += length
     line.append("·" * max(0, WIDTH - used), style="dim")
-    line.append("  ?" if total is None else f"  {format_bytes(total)}", style="bold")
+    line.append("  total ?" if total is None else f"  total {format_bytes(total)}", style="bold")
     line.append(f" of {format_bytes(device.budget_bytes)} that may be used")
     load_peak = device.bytes.load_peak
     if total is not None and load_peak is not None and load_peak > total:

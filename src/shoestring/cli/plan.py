@@ -98,7 +98,6 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
     """The report for people: the plan that matters most in full, then the others a line each."""
     from rich.text import Text
 
-    shown = found.recommended or 0
     first = found.plans[0]
     yield Text.assemble((found.model, "bold"), f" on {found.hardware}")
     yield Text(_settings(first), style="dim")
@@ -111,7 +110,10 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
         yield Text.assemble(("! ", "bold yellow"), note)
     if len(found.plans) > 1:
         yield ""
-        yield _others(found, shown)
+        yield _others(found)
+    if found.recommended:
+        yield ""
+        yield Text.assemble(("▸ What would fit: ", "bold"), found.plans[found.recommended].reason)
 
 
 def _settings(plan: Plan) -> str:
@@ -173,7 +175,7 @@ def _rate(tokens_per_s: float) -> str:
     return f"{tokens_per_s:.2g}" if tokens_per_s < 10 else f"{tokens_per_s:,.0f}"
 
 
-def _others(found: PlanReport, shown: int) -> Table:
+def _others(found: PlanReport) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -346,6 +346,7 @@ class _Life:
             logging.getLogger(__name__).warning("The ledger could not be written: %s", error)
 
     def _entry(self, measured: int, outcome: str) -> LoadRecord:
+        from shoestring.planning.calibration import TERM as CORRECTION
         from shoestring.runtime.ledger import LoadRecord
 
         plan = self._plan
@@ -363,4 +364,6 @@ class _Life:
             context_full=self.context_tokens >= plan.context - _FULL_MARGIN,
             load_s=self.load_s or 0.0,
             outcome=outcome,
+            precision=plan.precision,
+            correction_bytes=plan.terms.get(CORRECTION, 0),
         )

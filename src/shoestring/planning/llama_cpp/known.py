@@ -11,6 +11,7 @@ from shoestring.planning.base import Group, LlamaCppSettings, Unit
 from shoestring.planning.llama_cpp.compute import compute_buffer_bytes, unaccounted
 from shoestring.planning.llama_cpp.kv_cache import layer_cache_bytes
 from shoestring.planning.llama_cpp.offload import INPUT, host_buffer_bytes, units
+from shoestring.planning.placement import EXPERTS
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Known:
     def units(self, settings: LlamaCppSettings) -> tuple[Unit, ...]:
         """The units with their bytes."""
         return tuple(
-            Unit(name, weights, cache, self._read(name, weights))
+            Unit(name, weights, cache, self._read(name, weights), weights if name.endswith(EXPERTS) else None)
             for name, weights, cache in zip(self.tensors, self.weights, self.cache(settings), strict=True)
         )
 
@@ -73,7 +74,7 @@ class Known:
         """
         if name == INPUT:
             return 0
-        if not name.endswith(".experts"):
+        if not name.endswith(EXPERTS):
             return weights
         experts = self.facts.layers[int(name.split(".")[1])].experts
         return weights * experts.used // experts.count if experts else weights
