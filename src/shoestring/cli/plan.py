@@ -91,7 +91,7 @@ def plan(
             progress=progress,
         )
     present(found, view, as_json=as_json)
-    return 0 if found.plans[0].fits else DOES_NOT_FIT
+    return 0 if found.recommended == 0 else DOES_NOT_FIT
 
 
 def view(found: PlanReport) -> Iterator[RenderableType]:
@@ -104,7 +104,7 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
     yield ""
     yield from _devices(first)
     yield ""
-    yield _verdict(first)
+    yield _verdict(first, good_enough=found.recommended == 0)
     yield from _limits(found)
     for note in dict.fromkeys(first.notes):
         yield Text.assemble(("! ", "bold yellow"), note)
@@ -142,10 +142,12 @@ def _devices(plan: Plan) -> Iterator[RenderableType]:
     yield legend(plan)
 
 
-def _verdict(plan: Plan) -> Text:
+def _verdict(plan: Plan, *, good_enough: bool) -> Text:
     from rich.text import Text
 
     verdict = ("Fits. ", "bold green") if plan.fits else ("Does not fit. ", "bold red")
+    if plan.fits and not good_enough:
+        verdict = ("Fits, but is below the quality asked for. ", "bold yellow")
     if plan.bytes.total is None:
         verdict = ("Not known. ", "bold yellow")
     return Text.assemble(verdict, plan.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -54,8 +55,10 @@ def candidates(
     """
     wanted = None if request.precision is None else precisions.known(request.precision)
     if request.engine is not None and request.engine not in ENGINES:
+        near = difflib.get_close_matches(request.engine, ENGINES, n=1)
+        question = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"There is no engine {request.engine!r} to plan for.", f"Engines: {', '.join(ENGINES)}."
+            f"There is no engine {request.engine!r} to plan for.", f"{question}Engines: {', '.join(ENGINES)}."
         )
     found = [
         candidate
