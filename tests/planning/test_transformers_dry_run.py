@@ -42,9 +42,9 @@ def make_folder(tmp_path: Path) -> MakeFolder:
     return make
 
 
-def here(folder: Path, settings: TransformersSettings) -> TransformersDryRun:
+def here(folder: Path, settings: TransformersSettings, *, on_gpu: bool = False) -> TransformersDryRun:
     """The same answer without a process of its own."""
-    given = answer(Question(str(folder), settings))
+    given = answer(Question(str(folder), settings, on_gpu))
     if given.figures is None:
         raise EngineError(given.error or "", given.hint)
     return TransformersDryRun(
@@ -97,11 +97,21 @@ def test_scales_are_weights_that_the_footprint_does_not_show(
     precision: Any, scales_and_codes: Callable[[int, int, int], int], make_folder: MakeFolder
 ) -> None:
     shape = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 512, "num_key_value_heads": 4}
-    figures = here(make_folder(**shape), TransformersSettings(context=8, precision=precision))
+    figures = here(make_folder(**shape), TransformersSettings(context=8, precision=precision), on_gpu=True)
     weights = LAYERS * (4 * 512 * 512 + 3 * 512 * 1024)
     rows = LAYERS * (4 * 512 + 2 * 1024 + 512)
     hidden = figures.weights_bytes - figures.footprint_bytes
     assert hidden == scales_and_codes(weights, rows, LAYERS * 7)
+
+
+def test_a_cpu_with_bf16_instructions_keeps_scales_in_16_bits(make_folder: MakeFolder) -> None:
+    from bitsandbytes.functional import has_avx512bf16
+
+    shape = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 512, "num_key_value_heads": 4}
+    figures = here(make_folder(**shape), TransformersSettings(context=8, precision="nf4"))
+    scales = LAYERS * (4 * 512 * 512 + 3 * 512 * 1024) // 64
+    width = 2 if has_avx512bf16() else 4
+    assert figures.weights_bytes - figures.footprint_bytes == width * scales + LAYERS * 7 * 16 * 4
 
 
 def test_llama_3_8b_in_nf4_leaves_the_footprint_that_is_published(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from shoestring.engines.bitsandbytes_operators import expansions
-from shoestring.engines.fake_model import build, is_packed, read_config, tensors_of
+from shoestring.engines.fake_model import build, is_packed, leave_as_on_a_gpu, read_config, tensors_of
 from shoestring.engines.live_memory import LiveMemory
 from shoestring.errors import EngineError
 from shoestring.planning.base import TransformersSettings
@@ -36,7 +36,7 @@ class Measured:
     decode_peak: int
 
 
-def run(folder: Path, settings: TransformersSettings) -> Measured:
+def run(folder: Path, settings: TransformersSettings, *, on_gpu: bool = False) -> Measured:
     """Measure a model without its memory, from its config.
 
     Raises:
@@ -45,15 +45,18 @@ def run(folder: Path, settings: TransformersSettings) -> Measured:
     mode = FakeTensorMode()
     config = read_config(folder)
     model = build(config, settings, mode)
-    live = LiveMemory(expansions() if any(map(is_packed, model.modules())) else None)
+    if on_gpu:
+        leave_as_on_a_gpu(model)
+    packed = any(map(is_packed, model.modules()))
+    live = LiveMemory(expansions() if packed else None, on_gpu=on_gpu)
     with mode, torch.no_grad(), live:
-        held, weights = live.follow(tensors_of(model)), _by_dtype(model)
+        live.follow(tensors_of(model))
         cache = _new_cache(config, settings)
         cache, prefill_peak = _step(model, settings.batch, settings.context, cache, live)
-        kv_cache = sum(tensor.nbytes for tensor in _tensors_in(cache))
+        weights, kv_cache = _by_dtype(model), sum(tensor.nbytes for tensor in _tensors_in(cache))
         live.reset_peak()
         _, decode_peak = _step(model, settings.batch, 1, cache, live)
-    beside = held + kv_cache
+    beside = sum(weights.values()) + kv_cache
     return Measured(
         weights,
         model.get_memory_footprint(),

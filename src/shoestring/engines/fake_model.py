@@ -219,12 +219,22 @@ def _with(parameter: nn.Parameter, **attributes: object) -> nn.Parameter:
     return parameter
 
 
+def leave_as_on_a_gpu(model: nn.Module) -> None:
+    """Keep bitsandbytes from rearranging 4-bit weights, as it does at first use on CPUs with bf16 instructions."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def tensors_of(model: nn.Module) -> Iterator[torch.Tensor]:
     """Everything that a loaded model holds: parameters, buffers, and the scales of packed weights."""
     yield from model.parameters()
     yield from model.buffers()
     for parameter in model.parameters():
         yield from _scales(vars(parameter))
+    for module in model.modules():
+        if is_packed(module) and hasattr(module, "state"):
+            yield from _scales(vars(module.state))  # once it was used, 8-bit scales have moved here
 
 
 def _scales(attributes: Mapping[str, object]) -> Iterator[torch.Tensor]:

@@ -21,6 +21,9 @@ _ARITHMETIC = frozenset(
         torch.ops.aten.div_.Tensor,
     }
 )
+_CUDA_GRAIN = (
+    512  # bytes: what torch's CUDA allocator rounds every tensor up to (`c10/cuda/CUDACachingAllocator.cpp`)
+)
 Expansions = Mapping[Any, Any]
 """Operators that are one call to torch but several inside: operator → a function that spells them out."""
 
@@ -31,12 +34,17 @@ class LiveMemory(TorchDispatchMode):
     Views share the storage of their base and count once. What a kernel takes and gives back inside itself is not
     seen, unless `expansions` has the operator spelt out. Under a FakeTensorMode, enter this one last.
 
+    Args:
+        expansions: operators spelt out.
+        on_gpu: count CPU tensors as if they lay on a GPU.
+
     Attributes:
         live_bytes: alive now; peak_bytes: the most so far.
     """
 
-    def __init__(self, expansions: Expansions | None = None) -> None:
+    def __init__(self, expansions: Expansions | None = None, *, on_gpu: bool = False) -> None:
         super().__init__()
+        self._on_gpu = on_gpu
         self.live_bytes = 0
         self.peak_bytes = 0
         self._expansions = expansions or {}
@@ -60,7 +68,7 @@ class LiveMemory(TorchDispatchMode):
         if expansion is not None:
             with self:
                 return expansion(*args, **(kwargs or {}))
-        if func in _ARITHMETIC:
+        if func in _ARITHMETIC and not self._on_gpu:
             self.peak_bytes = max(self.peak_bytes, self.live_bytes + _promoted_bytes(args))
         result = func(*args, **(kwargs or {}))
         for leaf in tree_iter(result):
@@ -75,6 +83,8 @@ class LiveMemory(TorchDispatchMode):
         if storage in self._seen:
             return
         n_bytes = storage.nbytes()
+        if self._on_gpu:
+            n_bytes = -(-n_bytes // _CUDA_GRAIN) * _CUDA_GRAIN
         self._seen[storage] = n_bytes
         self.live_bytes += n_bytes
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)

@@ -1,7 +1,7 @@
 """What transformers itself would allocate: the real model and its real forward pass over fake tensors.
 
 Run as `python -m shoestring.engines.transformers_dry_run`: a JSON object on stdin
-(`{"folder": …, "settings": {…}}`), one on stdout.
+(`{"folder": …, "settings": {…}, "on_gpu": …}`), one on stdout.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ INSTALL_HINT = "Install it: pip install 'shoestring[transformers]'"
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What to plan for: the folder that holds `config.json`, and the settings of a load."""
+    """What to plan for: the folder that holds `config.json`, the settings of a load, and where it lies."""
 
     folder: str
     settings: TransformersSettings
+    on_gpu: bool = False
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ def answer(question: Question) -> Answer:
             raise
         return Answer(error=f"A dry run of transformers needs {error.name}.", hint=INSTALL_HINT)
     try:
-        measured = run(Path(question.folder), question.settings)
+        measured = run(Path(question.folder), question.settings, on_gpu=question.on_gpu)
     except ImportError as error:
         if not _is_of_the_extra(error):
             raise

@@ -20,14 +20,15 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class TransformersDryRun:
-    """What the tensors of a load take, in bytes; on a CPU. Weights + cache + the larger peak is the most alive at once.
+    """What the tensors of a load take, in bytes. Weights + cache + the larger peak is the most alive at once.
 
     Attributes:
-        weights_bytes: parameters (tied ones once), buffers, and the scales of 4-bit and 8-bit weights.
+        weights_bytes: parameters (tied ones once), buffers, and the scales of 4-bit and 8-bit weights; as they are
+            after first use, when bitsandbytes has rearranged them for the CPU.
         footprint_bytes: what `get_memory_footprint()` prints: without those scales.
         kv_cache_bytes: keys, values and recurrent state of every sequence with the context full.
         prefill_peak_bytes: beyond weights and cache, the most alive while a prompt that fills the context is read
-            by a worker that has just loaded: what bitsandbytes repacks at first use counts.
+            by a worker that has just loaded: what rearranging takes counts.
         decode_peak_bytes: the same while one token more is decoded.
         seconds: that the dry run took, imports included.
         weights_by_dtype: `weights_bytes` by torch's name of the type.
@@ -48,13 +49,21 @@ class TransformersDryRun:
 
 
 def dry_run(
-    config_folder: Path, settings: TransformersSettings, *, timeout_s: float = TIMEOUT_S
+    config_folder: Path,
+    settings: TransformersSettings,
+    *,
+    on_gpu: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> TransformersDryRun:
     """Ask transformers what the model of a folder takes with these settings; some seconds, most of them imports.
 
     Only `config.json` is read, and code beside it never run. The forward pass is a generation's: a full context
     without padding, logits of the last position alone. What kernels take and give back within one operation is
     counted for bitsandbytes and for arithmetic in mixed precision, and nowhere else.
+
+    Args:
+        on_gpu: count as torch does on CUDA: sizes rounded up to 512 bytes, none of the CPU's copies. Never measured
+            on one; the CUDA context is not among the figures.
 
     Raises:
         ModelNotFoundError: there is no `config.json` in the folder.
@@ -68,7 +77,7 @@ def dry_run(
         raise UsageError(f"A context of {settings.context} × {settings.batch} sequences holds nothing.")
     if not (config_folder / "config.json").is_file():
         raise ModelNotFoundError(f"{config_folder} has no config.json.", "Name the folder of a checkpoint.")
-    question = {"folder": str(config_folder.resolve()), "settings": asdict(settings)}
+    question = {"folder": str(config_folder.resolve()), "settings": asdict(settings), "on_gpu": on_gpu}
     answer = msgspec.json.decode(
         ask(ENGINE_MODULE, question, engine="transformers", subject=config_folder.name, timeout_s=timeout_s)
     )
