@@ -136,6 +136,39 @@ def test_constants_that_old_checkpoints_store_are_no_parameters(checkpoint: Make
     assert checkpoint(tensors=old).parameters.total == 2 * LAYER + NORM + EMBEDDING
 
 
+def test_the_first_gpt_2_is_named_without_a_prefix_and_stores_its_masks(tmp_path: Path) -> None:
+    shapes = {
+        "wte": (10, 8),
+        "wpe": (6, 8),
+        "h.0.attn.c_attn": (8, 24),
+        "h.0.mlp.c_fc": (8, 32),
+        "ln_f": (8,),
+    }
+    tensors: Tensors = {f"{name}.weight": ("F32", shape) for name, shape in shapes.items()}
+    tensors["h.0.attn.bias"] = ("F32", (1, 1, 6, 6))
+    config = {
+        "model_type": "gpt2",
+        "n_embd": 8,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 6,
+        "vocab_size": 10,
+    }
+    facts = read_checkpoint(FolderSource(write_tensors(tmp_path, config, tensors)), id="gpt2")
+    assert facts.parameters.by_component == {
+        "embedding": 128,
+        "attention": 192,
+        "feed_forward": 256,
+        "norms": 8,
+    }
+    assert (facts.context_length, facts.layers[0].feed_forward, facts.tied) == (6, 32, True)
+
+
+def test_a_module_for_further_tokens_is_no_layer_of_the_model(checkpoint: Make) -> None:
+    extra: Tensors = {"mtp.layers.0.self_attn.k_proj.weight": ("BF16", (6, 8))}
+    assert checkpoint(tensors={**TENSORS, **extra}).parameters.by_component["prediction"] == 48
+
+
 def test_layers_that_predict_further_tokens_are_counted_apart_and_idle(checkpoint: Make) -> None:
     parameters = checkpoint(tensors={**TENSORS, **layer(2)}).parameters
     assert parameters.by_component["prediction"] == LAYER

@@ -61,6 +61,11 @@ def layer_of(tensor_name: str) -> int | None:
     return int(match.group(1)) if match and len(match.group(1)) <= 6 else None
 
 
+def is_extra(tensor_name: str) -> bool:
+    """Whether it belongs to a module that predicts further tokens and is numbered apart from the model's layers."""
+    return tensor_name.startswith("mtp.")
+
+
 def count_parameters(
     tensors: Iterable[TensorInfo],
     layers: Sequence[LayerFacts],
@@ -85,7 +90,7 @@ def count_parameters(
             continue
         n = logical_elements(tensor, quantization)
         layer = layer_of(tensor.name) if component not in TOWERS else None
-        if tensor.name.startswith("mtp.") or (layer is not None and layers and layer >= len(layers)):
+        if is_extra(tensor.name) or (layer is not None and layers and layer >= len(layers)):
             component = "prediction"
         elif component == "experts" and layer is not None:
             experts[layer] += n

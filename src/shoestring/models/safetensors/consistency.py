@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import LayerFacts, TensorInfo
-from shoestring.models.safetensors.components import TOWERS, component_of, layer_of
+from shoestring.models.safetensors.components import TOWERS, component_of, is_extra, layer_of
 from shoestring.models.safetensors.layers import TextModel
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
@@ -29,7 +29,7 @@ def check_tensors(tensors: Sequence[TensorInfo], text: TextModel) -> None:
     found = set()
     for tensor in tensors:
         component = component_of(tensor.name)
-        if component in TOWERS:
+        if component in TOWERS or is_extra(tensor.name):
             continue
         layer = layer_of(tensor.name)
         found.add(layer)
