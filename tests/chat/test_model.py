@@ -87,6 +87,13 @@ def test_a_model_that_wants_no_bos_gets_none(fake: MakeModel) -> None:
     assert fake().tokenize([Segment("Hi")]) == list(b"Hi")
 
 
+def test_a_conversation_is_not_rendered_where_no_tokenizer_says_what_may_be_forged(fake: MakeModel) -> None:
+    model = fake(chat_template="{{ messages[0].content }}", tokenizer=None)
+    with pytest.raises(UsageError, match="tokenizer"):
+        model.render([Message("user", "Hi")])
+    assert model.tokenize([Segment("Hi")]) == list(b"Hi")
+
+
 def test_a_base_model_continues_the_text_and_says_so(fake: MakeModel) -> None:
     answer = fake(kind="base", chat_template=None).chat("Once upon")
     assert answer.usage.prompt_tokens == len("Once upon")
