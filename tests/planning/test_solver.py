@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from planning_facts import GB, WriteModel, make_facts, make_machine
 
 from shoestring.errors import UsageError
-from shoestring.hardware.base import Memory
-from shoestring.planning.base import Request
+from shoestring.hardware.base import Gpu, Memory
+from shoestring.planning.base import LlamaCppSettings, Request
 from shoestring.planning.budgets import safety_margin_bytes
 from shoestring.planning.solver import plan
 from shoestring.units import MiB
@@ -138,6 +138,47 @@ class TestAlternatives:
         for candidate in plan(FACTS, MACHINE, Request(budget_bytes=self.tight)).plans:
             assert candidate.reason.endswith(".")
             assert ". " not in candidate.reason
+
+
+class TestRearrangedWeights:
+    def test_the_file_is_read_instead_of_mapped_where_only_that_fits(self, write_model: WriteModel) -> None:
+        facts = write_model(random_gguf.Shape(vocabulary=1024, dtype="Q4_0"))
+        mapped = plan(facts, MACHINE, Request(512)).plans[0]
+        tight = plan(facts, MACHINE, Request(512, budget_bytes=(mapped.bytes.total or 0) - 1)).plans[0]
+        assert isinstance(mapped.settings, LlamaCppSettings)
+        assert isinstance(tight.settings, LlamaCppSettings)
+        assert (mapped.settings.mmap, tight.settings.mmap) == (True, False)
+        assert tight.fits
+        assert any("held once" in note for note in tight.notes)
+
+
+class TestGpus:
+    T4 = replace(MACHINE, gpus=(Gpu("Tesla T4", 16 * GB, 16 * GB, None, None, (7, 5), False, 3.2e11),))
+
+    def test_everything_but_the_input_goes_to_a_gpu_with_room(self) -> None:
+        found = plan(FACTS, self.T4, Request()).plans[0]
+        assert list(found.placement) == ["gpu0", "cpu"]
+        assert isinstance(found.settings, LlamaCppSettings)
+        assert found.settings.gpu_layers == len(FACTS.layers) + 1
+
+    def test_the_sums_of_the_devices_are_the_plan_s(self) -> None:
+        found = plan(FACTS, self.T4, Request()).plans[0]
+        held = [device.bytes.total or 0 for device in found.placement.values()]
+        assert sum(held) == found.bytes.total
+
+    def test_file_pages_that_only_pass_through_do_not_decide_what_fits(self) -> None:
+        small = replace(self.T4, memory=Memory(GB, 50 * 10**6 + GB // 10, None))
+        found = plan(FACTS, small, Request()).plans[0]
+        assert found.fits
+        assert (found.placement["cpu"].bytes.load_peak or 0) > found.placement["cpu"].budget_bytes
+
+    def test_no_gpu_memory_asked_for_means_no_gpu(self) -> None:
+        found = plan(FACTS, self.T4, Request(vram_bytes=0)).plans[0]
+        assert list(found.placement) == ["cpu"]
+
+    def test_negative_gpu_memory_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="cannot be"):
+            plan(FACTS, self.T4, Request(vram_bytes=-1))
 
 
 class TestAbsurdRequests:

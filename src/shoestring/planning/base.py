@@ -219,6 +219,8 @@ class Estimate:
         missing: groups that have no figure, each with the reason in one sentence.
         footprint: what transformers' `get_memory_footprint()` would print; None for other engines.
         notes: what the user should know of the figures.
+        droppable: of `load_peak`, pages of files that the kernel drops when it needs room; they are resident at the
+            peak, but do not decide whether a plan fits.
     """
 
     terms: tuple[Term, ...]
@@ -226,6 +228,7 @@ class Estimate:
     missing: Mapping[Group, str] = field(default_factory=dict)
     footprint: int | None = None
     notes: tuple[str, ...] = ()
+    droppable: Mapping[str, int] = field(default_factory=dict)
 
 
 class MemoryModel(Protocol):

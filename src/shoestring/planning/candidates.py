@@ -228,6 +228,15 @@ def prevailing_type(facts: ModelFacts) -> str:
     return max(facts.weights.by_dtype.items(), key=lambda item: item[1])[0]
 
 
+def unmapped(candidate: Candidate) -> Candidate | None:
+    """The same with the file read instead of mapped: rearranged weights then have no original beside them."""
+    if not isinstance(candidate.settings, LlamaCppSettings) or not candidate.settings.mmap:
+        return None
+    note = "The file is read, not mapped, so that rearranged weights are held once; loading takes longer."
+    settings = replace(candidate.settings, mmap=False)
+    return replace(candidate, settings=settings, notes=(*candidate.notes, note))
+
+
 def smaller(candidate: Candidate) -> list[tuple[str, Candidate]]:
     """What may be given up while the context stays, each with its sentence: the prefill's speed first, then precision of the cache."""
     settings = candidate.settings

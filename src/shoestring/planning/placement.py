@@ -217,12 +217,12 @@ def fits(estimate: Estimate, budgets: Mapping[str, int]) -> bool:
 
 
 def peak_by_device(estimate: Estimate) -> dict[str, int]:
-    """The larger of the two peaks, full and while loading, of each device."""
+    """The larger of the two peaks, full and while loading, of each device: what must be free there."""
     held: dict[str, int] = defaultdict(int)
     for term in estimate.terms:
         held[term.device] += term.bytes
     for device, n_bytes in estimate.load_peak.items():
-        held[device] = max(held[device], n_bytes)
+        held[device] = max(held[device], n_bytes - estimate.droppable.get(device, 0))
     return {device: n_bytes for device, n_bytes in held.items() if n_bytes}
 
 

@@ -14,7 +14,7 @@ from shoestring.planning import budgets as amounts
 from shoestring.planning.base import Method, Plan, PlanReport, Request
 from shoestring.planning.building import build
 from shoestring.planning.calibration import Calibration, corrected, sentence
-from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files
+from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files, unmapped
 from shoestring.planning.placement import Placed, fits, place
 from shoestring.planning.ranking import good_enough, key, why
 from shoestring.planning.speed import decode_speed
@@ -124,6 +124,10 @@ class _Solver:
     def option(self, candidate: Candidate, *, reason: str | None = None) -> _Option:
         """By formula, with everything in the best place."""
         placed = place(candidate.memory, candidate.facts, candidate.settings, self.hardware, self.budgets)
+        if not fits(placed.estimate, self.budgets) and (frugal := unmapped(candidate)):
+            instead = place(frugal.memory, frugal.facts, frugal.settings, self.hardware, self.budgets)
+            if fits(instead.estimate, self.budgets):
+                candidate, placed = frugal, instead
         return self.built(candidate, placed, reason=reason)
 
     def built(

@@ -26,7 +26,8 @@ class TransformersDryRun:
         weights_bytes: parameters (tied ones once), buffers, and the scales of 4-bit and 8-bit weights; as they are
             after first use, when bitsandbytes has rearranged them for the CPU.
         footprint_bytes: what `get_memory_footprint()` prints: without those scales.
-        kv_cache_bytes: keys, values and recurrent state of every sequence with the context full.
+        kv_cache_bytes: keys, values and recurrent state of every sequence after a prompt that fills the context; of
+            sliding layers the whole prompt, which the library lets go of with the first token decoded.
         prefill_peak_bytes: beyond weights and cache, the most alive while a prompt that fills the context is read
             by a worker that has just loaded: what rearranging takes counts.
         decode_peak_bytes: the same while one token more is decoded.

@@ -8,7 +8,7 @@ hundred bytes are left out, since they come from no tensor: `rope_freqs` and the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from shoestring.models import architecture as rules
@@ -70,12 +70,16 @@ def _plain(facts: ModelFacts, file_type: str) -> ModelFacts:
         for name, shape, own in converted_tensors(facts)
         for kind in (own or dtype,)
     ]
+    layers = tuple(_as_read(layer, facts, family) for layer in facts.layers)
+    _check_shared_keys(layers, {tensor.name for tensor in tensors})
+    # MXFP4 weights are written first, and stay there as long as nothing is quantised
+    ordered = sorted(in_order(tensors), key=lambda tensor: tensor.dtype != "MXFP4")
     return replace(
         facts,
         format="gguf",
         architecture=family.architecture,
-        layers=tuple(_as_read(layer, facts, family) for layer in facts.layers),
-        tensors=laid_out(in_order(tensors), data_start(facts, tensors)),
+        layers=layers,
+        tensors=laid_out(ordered, data_start(facts, tensors)),
         not_understood=facts.not_understood + _not_counted(family.architecture),
         context_length=_UNLIMITED if facts.context_length == NO_CONTEXT_LIMIT else facts.context_length,
         tied=all(tensor.name != "output.weight" for tensor in tensors),
@@ -137,6 +141,21 @@ def _as_read(layer: LayerFacts, facts: ModelFacts, family: Family) -> LayerFacts
     if rules.window_rule(family.architecture, len(facts.layers)) is not None:
         return layer
     return replace(layer, attention=replace(attention, window=None))
+
+
+def _check_shared_keys(layers: Sequence[LayerFacts], names: Collection[str]) -> None:
+    """Layers that read another's cache need no keys of their own, and newer checkpoints have none for them; but
+    llama.cpp asks for them (`src/models/gemma3n.cpp`).
+
+    Raises:
+        ConversionError: they are missing.
+    """
+    for i, layer in enumerate(layers):
+        shares = layer.attention is not None and layer.attention.shares_cache_of is not None
+        if shares and f"blk.{i}.attn_k.weight" not in names:
+            raise ConversionError(
+                f"llama.cpp asks for keys and values of every layer, and layer {i} of this checkpoint has none."
+            )
 
 
 def data_start(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:

@@ -17,10 +17,14 @@ from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
 from shoestring.planning.placement import EXPERTS
+from shoestring.units import format_bytes
 
 CUDA_CONTEXT_BYTES = 512 * 1024**2
 """What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
 
+_PASSING = (
+    "While loading, {} of the file pass through main memory; the kernel drops those pages when it needs room."
+)
 NEVER_RUN = "The figures for GPUs follow llama.cpp's source; they were never measured on one."
 
 
@@ -85,12 +89,21 @@ class _Estimator:
         if self.facts.tokenizer is None:
             missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
         terms = (*self.fixed_terms(), *(_buffers(figures) if figures else self.buffers(missing)))
+        droppable = self.droppable()
+        passing = [_PASSING.format(format_bytes(droppable))] if droppable else []
         return Estimate(
             terms=terms,
             load_peak=self.load_peak(terms),
             missing=missing,
-            notes=(*asked, *split),
+            notes=(*asked, *split, *passing),
+            droppable={CPU: droppable},
         )
+
+    def droppable(self) -> int:
+        """Bytes of the file that pass through main memory on their way to GPUs, mapped until loading ends."""
+        if not self.settings.mmap:
+            return 0
+        return sum(n_bytes for device, n_bytes in self.by_device(self.known.weights).items() if device != CPU)
 
     def fixed_terms(self) -> Iterator[Term]:
         """The terms that no dry run tells."""
@@ -171,16 +184,15 @@ class _Estimator:
     def load_peak(self, terms: Sequence[Term]) -> dict[str, int]:
         """The peaks while loading, by device.
 
-        The whole file is mapped and the header's arrays lie beside the vocabulary made of them; then cache and
+        The whole file is mapped (or, without mapping, the tensors used in place are read) and the header's arrays lie beside the vocabulary made of them; then cache and
         output are cleared, while compute, work space and samplers fill with use.
         """
         held: dict[str, int] = defaultdict(int)
         for term in terms:
             held[term.device] += term.bytes
         here = {term.name: term.bytes for term in terms if term.device == CPU}
-        reading = (
-            self.facts.file_bytes + here["weights_repacked"] + here["worker"] + here.get("vocabulary", 0)
-        )
+        of_file = self.facts.file_bytes if self.settings.mmap else here["weights_mapped"]
+        reading = of_file + here["weights_repacked"] + here["worker"] + here.get("vocabulary", 0)
         if self.facts.tokenizer is not None:
             reading += header_bytes(self.facts.tokenizer)
         loaded = (

@@ -44,7 +44,9 @@ def repacked_bytes(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: 
     return sum(tensor.n_bytes for tensor in _repacked(facts, settings, cpu_features))
 
 
-def _repacked(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> list[TensorInfo]:
+def _repacked(
+    facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]
+) -> list[TensorInfo]:
     if not settings.repack:
         return []
     rows = (

@@ -59,8 +59,22 @@ _TOWERS = (
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 _EMBEDDINGS = frozenset(
     {
-        *("embed_tokens", "embed_positions", "word_embeddings", "position_embeddings", "token_type_embeddings"),
-        *("wte", "wpe", "embeddings", "position_embedding", "embed_tokens_per_layer", "embed_in", "word_embedding"),
+        *(
+            "embed_tokens",
+            "embed_positions",
+            "word_embeddings",
+            "position_embeddings",
+            "token_type_embeddings",
+        ),
+        *(
+            "wte",
+            "wpe",
+            "embeddings",
+            "position_embedding",
+            "embed_tokens_per_layer",
+            "embed_in",
+            "word_embedding",
+        ),
         *("tok_embeddings", "pos_embed", "row_embeddings", "column_embeddings", "tile_embedding", "shared"),
         *("relative_attention_bias", "position_embedding_table", "embedding"),
     }
