@@ -189,6 +189,16 @@ def test_unknown_kinds_of_layers_leave_the_cache_open(checkpoint: Make) -> None:
     assert all(layer.attention is None for layer in facts.layers)
 
 
+def test_single_layers_may_have_a_config_of_their_own(checkpoint: Make) -> None:
+    facts = checkpoint(per_layer_config={"1": {"sliding_window": 5, "intermediate_size": 12}})
+    assert [layer.feed_forward for layer in facts.layers] == [16, 12]
+
+
+def test_a_config_of_endless_keys_is_refused(checkpoint: Make) -> None:
+    with pytest.raises(InvalidModelFileError, match="keys"):
+        checkpoint(**{f"key{i}": i for i in range(5000)})
+
+
 def test_listed_layer_types_win_over_the_rule_of_the_class(checkpoint: Make) -> None:
     facts = checkpoint(layer_types=["sliding_attention", "full_attention"], sliding_window=7)
     assert [layer.attention.window for layer in facts.layers if layer.attention] == [7, None]
@@ -329,6 +339,9 @@ def test_the_licence_is_that_of_the_cards_front_matter(card: str, expected: str,
         {"text_config": "llama"},
         {"architectures": ["a b; c"]},
         {"quantization_config": "awq"},
+        {"per_layer_config": {"0": {"hidden_size": 4}}},
+        {"per_layer_config": [1]},
+        {"num_kv_shared_layers": 2},
     ],
     ids=str,
 )

@@ -54,13 +54,14 @@ def _read_weight_map(source: Source) -> dict[str, str]:
     shards = set(weight_map.values())
     if not shards or len(shards) > MAX_SHARDS:
         raise InvalidModelFileError(f"{INDEX} names {len(shards):,} files.", "Download it again.")
+    there = frozenset(source.names())
     for shard in sorted(shards):
         if not re.fullmatch(r"[\w.+-]{1,200}\.safetensors", shard):
             raise InvalidModelFileError(
                 f"{INDEX} names {shard[:100]!r}, which is not a safetensors file beside it.",
                 "Do not trust this copy of the model.",
             )
-        if shard not in source.names():
+        if shard not in there:
             raise ModelNotFoundError(f"{shard} is missing, one of {len(shards)} files of weights.", _HINT)
     return weight_map
 

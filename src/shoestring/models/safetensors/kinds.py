@@ -98,8 +98,9 @@ def attention_at_indices(config: Section, layers: int) -> tuple[str, ...]:
 
 def convolutions_between(config: Section, layers: int) -> tuple[str, ...]:
     """The listed layers attend, the others are short convolutions (LFM2)."""
-    indices = config.integers("full_attn_idxs")
-    return tuple(FULL if indices is None or i in indices else CONV for i in range(layers))
+    stated = config.integers("full_attn_idxs")
+    indices = range(layers) if stated is None else frozenset(stated)
+    return tuple(FULL if i in indices else CONV for i in range(layers))
 
 
 def always(kind: str) -> KindRule:

@@ -10,6 +10,9 @@ from shoestring.models.safetensors.config import MAX_CONTEXT, MAX_LAYERS, Json, 
 from shoestring.models.safetensors.defaults import DEFAULTS
 from shoestring.models.safetensors.families import FAMILIES, TEXT_MODELS, Family
 
+MAX_KEYS = 4096
+"""Of a text model's config; real ones have a hundred."""
+
 
 @dataclass(frozen=True)
 class TextModel:
@@ -45,6 +48,8 @@ def read_text_model(config: Section) -> TextModel:
     nested = config.section("text_config")
     architecture = (nested.name("model_type") if nested else None) or TEXT_MODELS.get(outer, outer)
     text = (nested or config).with_defaults(DEFAULTS.get(architecture, {}))
+    if len(text.values) > MAX_KEYS:
+        raise text.wrong(f"has {len(text.values):,} keys")
     family = FAMILIES.get(architecture)
     if family is None:
         return _unknown(architecture, text)
@@ -91,6 +96,7 @@ def _layers(
         of_layers = (*of_layers[:-1], kinds.FULL)  # Gemma4TextConfig forces the last one
     strange = sorted(set(of_layers) - kinds.KNOWN)
     experts = family.mixture(text, n) if family.mixture else (None,) * n
+    dense = _feed_forward(text, n, architecture)
     built = []
     for i, kind in enumerate(of_layers):
         own = _of_layer(text, i, kind, architecture)
@@ -98,7 +104,9 @@ def _layers(
         has_state = not strange and kind in (kinds.LINEAR, kinds.CONV, kinds.HYBRID)
         state = family.state(own) if has_state and family.state else None
         without = family.mixer_only or (experts[i] and not family.both)
-        inner = 0 if without else _feed_forward(own, i, n, architecture)
+        same = own.values.get(parts.INNER) is text.values.get(parts.INNER)
+        stated = dense[i] if same else own.required(parts.INNER)
+        inner = 0 if without else stated
         built.append(LayerFacts(attention, inner, state, experts[i]))
     if not strange and any(layer.attention is None and layer.state is None for layer in built):
         strange = ["such"]  # a config that lists layers its family does not have
@@ -161,16 +169,17 @@ _FOUR_TIMES = frozenset({"bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "g
 """Architectures whose feed-forward is four hidden sizes wide where nothing else is stated."""
 
 
-def _feed_forward(text: Section, i: int, n: int, architecture: str) -> int:
-    key = _INNER_KEYS.get(architecture, parts.INNER)
+def _feed_forward(text: Section, n: int, architecture: str) -> tuple[int, ...]:
     if architecture == "lfm2":
-        return _adjusted(text)
-    inner = text.per_layer(key, n)
+        return (_adjusted(text),) * n
+    inner = text.per_layer(_INNER_KEYS.get(architecture, parts.INNER), n)
     if inner is None and architecture in _FOUR_TIMES:
-        return 4 * text.required(*parts.HIDDEN)
-    shared = text.integer("num_kv_shared_layers", least=0) or 0
-    double = i >= n - shared and text.flag("use_double_wide_mlp")  # Gemma4TextMLP
-    return (inner[i] if inner else 0) * (2 if double else 1)
+        return (4 * text.required(*parts.HIDDEN),) * n
+    inner = inner or (0,) * n
+    if not text.flag("use_double_wide_mlp"):
+        return inner
+    shared = text.integer("num_kv_shared_layers", least=0) or 0  # Gemma4TextMLP: those are twice as wide
+    return tuple(width * (2 if i >= n - shared else 1) for i, width in enumerate(inner))
 
 
 def _adjusted(text: Section) -> int:
@@ -193,9 +202,10 @@ def _share(text: Section, layers: list[LayerFacts], of_layers: tuple[str, ...]) 
     first = len(layers) - shared
     if shared and (first < 1 or set(of_layers[first:]) - set(of_layers[:first])):
         raise text.wrong(f"lets {shared} of {len(layers)} layers share a cache that no layer keeps")
+    owners = {kind: i for i, kind in enumerate(of_layers[:first])}
     for i in range(first, len(layers)):
-        owner = max(j for j in range(first) if of_layers[j] == of_layers[i])
         attention = layers[i].attention
         if attention is not None:
-            layers[i] = replace(layers[i], attention=replace(attention, shares_cache_of=owner))
+            own = replace(attention, shares_cache_of=owners[of_layers[i]])
+            layers[i] = replace(layers[i], attention=own)
     return layers

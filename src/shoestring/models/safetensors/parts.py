@@ -137,7 +137,10 @@ def sparse_steps(config: Section, layers: int) -> tuple[ExpertFacts | None, ...]
         return (None,) * layers
     shared = config.integer("shared_expert_intermediate_size", least=0) or 0
     experts = _experts(config, config.required("moe_intermediate_size"), shared)
-    step, dense = config.integer("decoder_sparse_step") or 1, config.integers("mlp_only_layers") or ()
+    step, dense = (
+        config.integer("decoder_sparse_step") or 1,
+        frozenset(config.integers("mlp_only_layers") or ()),
+    )
     return tuple(experts if (i + 1) % step == 0 and i not in dense else None for i in range(layers))
 
 
