@@ -1,0 +1,196 @@
+"""Bytes of weights as transformers holds them, at every precision it can load.
+
+Two figures: what is really held, and what `model.get_memory_footprint()` prints, which counts parameters and
+buffers and so leaves out the scales that bitsandbytes keeps beside its packed weights.
+
+Sources: `transformers/quantizers/base.py` (`get_keys_to_not_convert`), `integrations/bitsandbytes.py`
+(`replace_with_bnb_linear`), `modeling_utils.py` (`_get_dtype_plan`, `get_memory_footprint`) of transformers 5.24,
+`bitsandbytes/functional.py` (`quantize_4bit`, `quantize_blockwise`) and `nn/modules.py` of bitsandbytes 0.50.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shoestring.models.facts import ModelFacts
+from shoestring.planning.base import ComputeDtype, Precision
+from shoestring.planning.transformers.modules import Module, modules
+
+BLOCK, NESTED_BLOCK = 64, 256
+"""Weights that share a 4-bit scale; scales that share a scale where they are quantised again."""
+
+_CODE_4BIT = 16 * 4  # the sixteen values of nf4 or fp4, a table a module
+_CODE_NESTED = 256 * 4  # the 8-bit values of quantised scales, one table for all modules
+_OFFSET = 4  # the mean of a module's scales, kept apart
+_DTYPE_BYTES: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+_ROUTER_GATE = (
+    "deepseek_v2",
+    "deepseek_v3",
+    "deepseek_v32",
+    "kimi_k2",
+    "glm4_moe",
+    "glm4_moe_lite",
+    "glm_moe_dsa",
+)
+_MORE_GATES = (
+    "exaone_moe",
+    "ernie4_5_moe",
+    "solar_open",
+    "nemotron_h",
+    "mimo_v2_flash",
+    "hy_v3",
+    "kimi_linear",
+)
+_GATE = re.compile(r"(\.gate|\.gate\.weight|e_score_correction_bias)$")
+_KEPT_FP32 = {
+    **dict.fromkeys((*_ROUTER_GATE, *_MORE_GATES, "dots1", "beam", "axk1"), _GATE),
+    "kolibri1": re.compile(r"e_score_correction_bias$"),
+    "afmoe": re.compile(r"expert_bias$"),
+}
+"""`_keep_in_fp32_modules_strict` by architecture: what stays in 32 bits in a model of 16."""
+_KEPT_FP32_BESIDE_FP16 = {
+    "gpt_oss": re.compile(r"(layernorm|\.norm)$"),
+    "rwkv": re.compile(r"time_(decay|first)$"),
+}
+"""`_keep_in_fp32_modules`: the same, only where the others are fp16."""
+_LAST_PARAMETER = {"gemma3n_text": re.compile(r"altup_unembed_projections\.2$")}
+"""The library leaves the module of a model's last parameter alone; where that is neither norm nor head."""
+
+
+@dataclass(frozen=True)
+class ModuleBytes:
+    """One module in memory.
+
+    Attributes:
+        held: every byte: packed weights, scales, code tables, bias.
+        footprint: of these what the library counts as parameter or buffer.
+        packed: whether its weight is quantised.
+    """
+
+    held: int
+    footprint: int
+    packed: bool = False
+
+
+def module_bytes(
+    module: Module, facts: ModelFacts, precision: Precision, dtype: ComputeDtype, *, on_cpu: bool = False
+) -> ModuleBytes:
+    """Bytes of one module at a precision.
+
+    Args:
+        precision: of the weights; `stored` is for checkpoints that are quantised already (`stored_bytes`).
+        dtype: of everything that is not quantised.
+        on_cpu: on a processor with AVX512-BF16 bitsandbytes rearranges 4-bit weights at first use: scales
+            become bf16 and are no longer quantised themselves (`_convert_weight_packed_for_cpu`).
+    """
+    plain = _DTYPE_BYTES[dtype] if precision not in _DTYPE_BYTES else _DTYPE_BYTES[precision]
+    width = 4 if _kept_fp32(module, facts, plain, precision, dtype) else plain
+    bias = module.bias * width
+    if not is_quantized(module, facts, precision):
+        size = module.parameters * width + bias
+        return ModuleBytes(size, size)
+    if precision == "int8":
+        # One fp32 a row (`SCB`); neither a parameter nor a buffer.
+        return ModuleBytes(module.parameters + 4 * module.out_features + bias, module.parameters + bias, True)
+    packed = -(-module.parameters // 2)
+    scales = scale_bytes(module.parameters, double=precision.endswith("-dq"), packed_for_cpu=on_cpu)
+    return ModuleBytes(packed + scales + bias, packed + bias, True)
+
+
+def scale_bytes(parameters: int, *, double: bool, packed_for_cpu: bool = False) -> int:
+    """Bytes of the statistics beside one packed 4-bit matrix.
+
+    One fp32 a block of 64; with double quantisation one byte a block, one fp32 for 256 of those, and their mean.
+    """
+    blocks = -(-parameters // BLOCK)
+    if packed_for_cpu:
+        return 2 * blocks + _CODE_4BIT
+    if not double:
+        return 4 * blocks + _CODE_4BIT
+    return blocks + 4 * -(-blocks // NESTED_BLOCK) + _OFFSET + _CODE_4BIT
+
+
+def is_quantized(module: Module, facts: ModelFacts, precision: Precision) -> bool:
+    """Whether bitsandbytes would quantise a module of a model loaded at this precision.
+
+    Linear layers by class; not the head, not what is tied to the embedding, not the last parameter's module, not
+    what the model keeps in fp32 by name. Experts fused into one parameter are no linear layers: they stay.
+    """
+    if precision in _DTYPE_BYTES or precision == "stored" or module.kind != "linear":
+        return False
+    last = _LAST_PARAMETER.get(facts.architecture)
+    return not (last and last.search(module.name))
+
+
+def weights_bytes(
+    facts: ModelFacts, precision: Precision, dtype: ComputeDtype, *, on_cpu: bool = False
+) -> int:
+    """Bytes that a model's weights take, scales and tables included, its buffers not."""
+    if precision == "stored":
+        return stored_bytes(facts)
+    found = [module_bytes(m, facts, precision, dtype, on_cpu=on_cpu) for m in modules(facts)]
+    nested = _CODE_NESTED if precision.endswith("-dq") and not on_cpu and any(b.packed for b in found) else 0
+    return sum(b.held for b in found) + nested
+
+
+def footprint_bytes(facts: ModelFacts, precision: Precision, dtype: ComputeDtype) -> int:
+    """What `get_memory_footprint()` prints: parameters and buffers, the scales of packed weights left out."""
+    if precision == "stored":
+        return stored_bytes(facts) + buffer_bytes(facts)
+    parameters = sum(module_bytes(m, facts, precision, dtype).footprint for m in modules(facts))
+    return parameters + buffer_bytes(facts)
+
+
+def stored_bytes(facts: ModelFacts) -> int:
+    """Bytes of an already quantised checkpoint in memory: packed words, scales and zero points as they are stored.
+
+    AWQ, GPTQ, FP8, MXFP4, compressed-tensors and bitsandbytes checkpoints keep in memory what lies in the file;
+    a tied head that is stored all the same is not loaded twice.
+    """
+    skipped = {"lm_head.weight", "language_model.lm_head.weight"} if facts.tied else set()
+    return sum(t.n_bytes for t in facts.tensors if t.name not in skipped)
+
+
+def buffer_bytes(facts: ModelFacts) -> int:
+    """Bytes of the model's buffers, which no checkpoint holds: the rotary frequencies, kept twice in fp32.
+
+    One table a model; Gemma 3 has one for sliding and one for full layers, and its embedding a scale.
+    Towers have small position tables of their own that are not counted: 33 kB in Gemma 3.
+    """
+    attention = [layer.attention for layer in facts.layers if layer.attention]
+    if not attention or facts.architecture in _WITHOUT_ROTATION:
+        return 0
+    first = attention[0]
+    dim = first.latent.rope_dim if first.latent else first.head_dim_k
+    dim = int(dim * _PARTIAL.get(facts.architecture, 1.0))
+    tables = 2 if facts.architecture.startswith("gemma3") else 1
+    scale = 2 if facts.architecture.startswith("gemma") else 0
+    return tables * 2 * 4 * (dim // 2) + scale
+
+
+_WITHOUT_ROTATION = frozenset({"gpt2", "jamba", "mamba", "mamba2", "falcon_mamba", "opt", "bloom", "mpt"})
+_PARTIAL = {
+    "phi": 0.4,
+    "gpt_neox": 0.25,
+    "stablelm": 0.25,
+    "qwen3_next": 0.25,
+    "bamba": 0.5,
+    "glm4": 0.5,
+    "glm": 0.5,
+}
+"""Share of a head that is rotated (`partial_rotary_factor`), where the published models of a family agree."""
+
+
+def _kept_fp32(
+    module: Module, facts: ModelFacts, width: int, precision: Precision, dtype: ComputeDtype
+) -> bool:
+    if width != 2:
+        return False
+    pattern = _KEPT_FP32.get(facts.architecture)
+    if pattern and pattern.search(module.name):
+        return True
+    beside = _KEPT_FP32_BESIDE_FP16.get(facts.architecture)
+    half = precision == "fp16" or (precision not in _DTYPE_BYTES and dtype == "fp16")
+    return bool(half and beside and beside.search(module.name))
