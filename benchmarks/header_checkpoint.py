@@ -131,6 +131,20 @@ def write_tensors(
     return folder
 
 
+def write_tokenizer(folder: Path, merges: int = 0) -> Path:
+    """Give the folder a byte-pair tokenizer as large as its config's vocabulary, of made-up words; returns the folder."""
+    config = json.loads((folder / "config.json").read_text())
+    size = (config.get("text_config") or config)["vocab_size"]
+    model = {
+        "type": "BPE",
+        "vocab": {f"{i:06d}": i for i in range(size)},
+        "merges": [[f"{i:05d}", f"{i % 97:02d}"] for i in range(merges or size)],
+    }
+    document = {"version": "1.0", "added_tokens": [], "model": model}
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    return folder
+
+
 def n_bytes(tensor: tuple[str, tuple[int, ...]]) -> int:
     """Bytes of a tensor's data."""
     dtype, shape = tensor

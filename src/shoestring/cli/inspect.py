@@ -10,12 +10,14 @@ import click
 from shoestring.cli import _options
 from shoestring.cli._output import present
 from shoestring.cli._progress import FetchDisplay
+from shoestring.models.facts import NO_CONTEXT_LIMIT
 from shoestring.units import format_bytes, format_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from shoestring.models.facts import QuantizationFacts
     from shoestring.models.inspect import InspectReport, TensorReport
 
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def inspect(model: str, tensors: bool, as_json: bool) -> None:
     """Show what a model is, from its headers alone.
 
-    MODEL is a name (see `shoestring models list`) or the path of a .gguf file.
+    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json and safetensors.
 
     \b
     Examples:
@@ -74,13 +76,25 @@ def _rows(found: InspectReport) -> Iterator[tuple[str, str]]:
     yield "Architecture", f"{found.architecture}, {found.layers} layers"
     yield "Parameters", f"{format_count(parameters.total)}{active}"
     yield "Weights", f"{format_bytes(found.weights.total_bytes)} ({found.format})"
-    yield "Context", f"{found.context_length:,} tokens"
+    if found.quantization is not None:
+        yield "Quantised", _quantization(found.quantization)
+    if found.modalities != ("text",):
+        yield "Reads", ", ".join(found.modalities)
+    unlimited = found.context_length == NO_CONTEXT_LIMIT
+    yield "Context", "no limit of its own" if unlimited else f"{found.context_length:,} tokens"
     yield "Vocabulary", f"{found.vocab_size:,} tokens"
     yield (
         "Chat template",
         "none" if found.chat_template is None else f"yes ({len(found.chat_template):,} characters)",
     )
     yield "Licence", found.license or "not stated"
+
+
+def _quantization(found: QuantizationFacts) -> str:
+    kind = f" {found.kind}" if found.kind else ""
+    group = f", one scale for {found.group_size} weights" if found.group_size else ""
+    bits = f", {found.bits} bits" if found.bits else ""
+    return f"{found.method}{kind}{bits}{group}{', its scales too' if found.double else ''}"
 
 
 def _components(found: InspectReport) -> Table:

@@ -11,6 +11,7 @@ from shoestring.cli import _options
 from shoestring.cli._errors import DOES_NOT_FIT
 from shoestring.cli._output import present
 from shoestring.cli._progress import FetchDisplay
+from shoestring.models.facts import NO_CONTEXT_LIMIT
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
@@ -161,8 +162,14 @@ def _limits(found: PlanReport) -> Iterator[RenderableType]:
         if found.largest_context is None:
             yield Text("No context fits with these settings.")
         else:
-            batch = f" · {found.largest_batch:,} sequences" if found.largest_batch else ""
-            yield Text(f"The most that fits: a context of {found.largest_context:,} tokens{batch}.")
+            batch = (
+                f", or {found.largest_batch:,} sequences of {first.context:,}"
+                if (found.largest_batch or 0) > 1
+                else ""
+            )
+            unlimited = found.largest_context == NO_CONTEXT_LIMIT
+            context = "any context" if unlimited else f"a context of {found.largest_context:,} tokens"
+            yield Text(f"The most that fits: {context}{batch}.")
     speed = first.tokens_per_s
     if speed.estimate is not None:
         limit = "" if speed.limit is None else f"; the memory's limit is {_rate(speed.limit)}"

@@ -51,11 +51,22 @@ def build(
         method=method,
         settings=settings,
         reason=reason or _reason(estimate, devices),
-        notes=(*notes, *estimate.missing.values(), *estimate.notes),
+        notes=(*notes, *estimate.missing.values(), *estimate.notes, *_passing(estimate, budgets)),
         terms=_by_name(estimate.terms),
         footprint_bytes=estimate.footprint,
         converted=candidate.converted,
     )
+
+
+def _passing(estimate: Estimate, budgets: Mapping[str, int]) -> list[str]:
+    """A sentence for each device whose load peak is above its budget for pages alone that the kernel may drop."""
+    over = [name for name in estimate.droppable if estimate.load_peak.get(name, 0) > budgets.get(name, 0)]
+    return [
+        f"While loading, {format_bytes(estimate.droppable[name])} of the file pass through main memory; the kernel "
+        "drops those pages when it needs room."
+        for name in over
+        if estimate.droppable[name]
+    ]
 
 
 def _in_use(placed: Placed, budgets: Mapping[str, int]) -> list[str]:

@@ -17,14 +17,10 @@ from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
 from shoestring.planning.placement import EXPERTS
-from shoestring.units import format_bytes
 
 CUDA_CONTEXT_BYTES = 512 * 1024**2
 """What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
 
-_PASSING = (
-    "While loading, {} of the file pass through main memory; the kernel drops those pages when it needs room."
-)
 NEVER_RUN = "The figures for GPUs follow llama.cpp's source; they were never measured on one."
 
 
@@ -89,14 +85,12 @@ class _Estimator:
         if self.facts.tokenizer is None:
             missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
         terms = (*self.fixed_terms(), *(_buffers(figures) if figures else self.buffers(missing)))
-        droppable = self.droppable()
-        passing = [_PASSING.format(format_bytes(droppable))] if droppable else []
         return Estimate(
             terms=terms,
             load_peak=self.load_peak(terms),
             missing=missing,
-            notes=(*asked, *split, *passing),
-            droppable={CPU: droppable},
+            notes=(*asked, *split),
+            droppable={CPU: self.droppable()},
         )
 
     def droppable(self) -> int:
