@@ -54,16 +54,27 @@ _WITHOUT_TENSOR = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factor
 
 
 def checkpoint(folder: Path, name: str) -> Path:
-    """The model's checkpoint without weights."""
+    """The model's checkpoint without weights, as its authors publish it."""
     if name in SHAPES:
         class_name, shape, more = SHAPES[name]
         config = header_checkpoint._config(class_name, **header_checkpoint._shape(*shape), **more)()
     else:
         config = header_checkpoint.FAMILIES[name]()
-    path = header_checkpoint.write(folder / name, config)
-    stated = json.loads((path / "config.json").read_text()) | _AS_PUBLISHED.get(name, {})
-    (path / "config.json").write_text(json.dumps(stated))
-    return path
+    model = header_checkpoint.meta_model(config)
+    tensors = header_checkpoint.saved_tensors(model)
+    if name == "gemma-3n-e2b":
+        tensors |= _keys_of_all_layers(tensors)
+    stated = header_checkpoint.config_of(model) | _AS_PUBLISHED.get(name, {})
+    return header_checkpoint.write_tensors(folder / name, stated, tensors)
+
+
+def _keys_of_all_layers(tensors: header_checkpoint.Tensors) -> header_checkpoint.Tensors:
+    """The keys and values of layers that read another's cache: published, but no longer saved."""
+    start = "model.layers.0.self_attn."
+    first = {
+        name: tensor for name, tensor in tensors.items() if name.startswith((start + "k_", start + "v_"))
+    }
+    return {name.replace(".0.", f".{i}.", 1): t for i in range(30) for name, t in first.items()}
 
 
 def variants() -> Iterator[tuple[str, bool]]:

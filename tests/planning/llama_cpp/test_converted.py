@@ -11,6 +11,8 @@ import gguf
 import header_checkpoint
 import pytest
 import random_gguf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from llama_cpp_files import RECORDED, checkpoint_facts
 from planning_facts import WriteModel
 from type_mix import converted_digest
@@ -170,6 +172,14 @@ def test_an_architecture_without_rules_cannot_be_converted(
     assert "plamo9" in str(why_not_convertible(facts))
 
 
+def test_keys_that_llama_cpp_asks_for_must_be_there(facts_of: Callable[[str], ModelFacts]) -> None:
+    facts = facts_of("gemma-3n-e2b")
+    last = "layers.29.self_attn.k_proj.weight"
+    facts = replace(facts, tensors=tuple(t for t in facts.tensors if not t.name.endswith(last)))
+    assert as_gguf(facts, "Q4_K_M") is None
+    assert "layer 29" in str(why_not_convertible(facts))
+
+
 def test_a_tensor_without_counterpart_cannot_be_converted(facts_of: Callable[[str], ModelFacts]) -> None:
     facts = facts_of("smollm2-135m")
     strange = replace(facts.tensors[0], name="model.layers.0.self_attn.z_proj.weight")
@@ -210,3 +220,18 @@ def test_a_real_file_is_what_becomes_of_its_checkpoint(
     }
     assert (made.layers, made.parameters, made.weights) == (real.layers, real.parameters, real.weights)
     assert made.file_bytes == pytest.approx(real.file_bytes, abs=1500)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_tensor_of_any_shape_is_converted_or_refused(
+    facts_of: Callable[[str], ModelFacts], data: st.DataObject
+) -> None:
+    facts = facts_of(data.draw(st.sampled_from(["four-experts", "gpt-oss-20b", "falcon-h1-0.5b", "gpt2"])))
+    at = data.draw(st.integers(0, len(facts.tensors) - 1))
+    shape = tuple(data.draw(st.lists(st.integers(0, 300), max_size=5)))
+    tensors = list(facts.tensors)
+    tensors[at] = replace(tensors[at], shape=shape)
+    facts = replace(facts, tensors=tuple(tensors))
+    made = as_gguf(facts, "Q4_K_M")
+    assert (made is None) == (why_not_convertible(facts) is not None)

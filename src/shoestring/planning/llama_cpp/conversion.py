@@ -119,7 +119,16 @@ class _Conversion:
             yield from self.convert(f"{owner}.{member}", (count, *shape))
 
     def convert(self, name: str, shape: Shape) -> Iterator[Converted]:
-        name = _PREFIX.sub("", name.replace("language_model.", ""))
+        try:
+            yield from self.by_name(_PREFIX.sub("", name.replace("language_model.", "")), shape)
+        except (IndexError, ValueError, ZeroDivisionError) as error:
+            raise ConversionError(
+                f"Its tensor {name} has the shape {list(shape)}, which cannot be."
+            ) from error
+
+    def by_name(self, name: str, shape: Shape) -> Iterator[Converted]:
+        if not shape:
+            raise self.strange(name)
         inside = _IN_BLOCK.match(name)
         if inside is None:
             yield from self.outside(name, shape)
@@ -237,7 +246,7 @@ def _stack_of(name: str) -> tuple[str, str] | None:
     """The owner and the member's own name of one of several numbered matrices; there may be 70,000 of them."""
     for owner in _STACKED:
         before, found, member = name.partition(owner)
-        if found and member[0].isdigit():
+        if found and member[:1].isdigit():
             return before + owner[:-1], member.partition(".")[2]
     return None
 

@@ -124,7 +124,7 @@ def _own_precision(facts: ModelFacts) -> str:
 
 def _vocabulary(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
     """Rows of the embedding: some conversions cut or pad it."""
-    return next((t.shape[1] for t in tensors if t.name == "token_embd.weight"), facts.vocab_size)
+    return next((t.shape[-1] for t in tensors if t.name == "token_embd.weight"), facts.vocab_size)
 
 
 def _not_counted(architecture: str) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def _heads(facts: ModelFacts) -> tuple[int, int]:
     if attention is not None:
         return attention.heads, 1 if "blk.0.attn_k_b.weight" in shapes else attention.kv_heads
     query, key = shapes.get("blk.0.attn_q.weight"), shapes.get("blk.0.attn_k.weight")
-    return (query[1], key[1]) if query and key else (0, 0)
+    return (query[-1], key[-1]) if query and key else (0, 0)
 
 
 def _type_of(tensor: TensorInfo, rules: Mixture) -> str:
