@@ -162,14 +162,7 @@ def _limits(found: PlanReport) -> Iterator[RenderableType]:
         if found.largest_context is None:
             yield Text("No context fits with these settings.")
         else:
-            batch = (
-                f", or {found.largest_batch:,} sequences of {first.context:,}"
-                if (found.largest_batch or 0) > 1
-                else ""
-            )
-            unlimited = found.largest_context == NO_CONTEXT_LIMIT
-            context = "any context" if unlimited else f"a context of {found.largest_context:,} tokens"
-            yield Text(f"The most that fits: {context}{batch}.")
+            yield Text(_most(found.largest_context, found.largest_batch or 0, first))
     speed = first.tokens_per_s
     if speed.estimate is not None:
         limit = "" if speed.limit is None else f"; the memory's limit is {_rate(speed.limit)}"
@@ -180,37 +173,72 @@ def _limits(found: PlanReport) -> Iterator[RenderableType]:
         yield Text(f"get_memory_footprint() would print {format_bytes(first.footprint_bytes)}.", style="dim")
 
 
+def _most(context: int, batch: int, plan: Plan) -> str:
+    """The longest context and the largest batch in words."""
+    from shoestring.planning.base import TrainingSettings
+
+    training = isinstance(plan.settings, TrainingSettings)
+    length = "examples of" if training else "a context of"
+    longest = "any context" if context == NO_CONTEXT_LIMIT else f"{length} {context:,} tokens"
+    if batch < 2:
+        return f"The most that fits: {longest}."
+    many = f"{batch:,} at once" if training else f"{batch:,} sequences"
+    return f"The most that fits: {longest}, or {many} of {plan.context:,}."
+
+
 def _rate(tokens_per_s: float) -> str:
     return f"{tokens_per_s:.2g}" if tokens_per_s < 10 else f"{tokens_per_s:,.0f}"
 
 
 def _others(found: PlanReport) -> Table:
+    """Every plan, a line each."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    speeds = any(plan.tokens_per_s.limit for plan in found.plans)
-    left = ("", "engine", "weights", "cache", "where", "")
-    columns = ["", "engine", "weights", "cache", "context", "batch", "total", "to spare", "where"]
-    for name in [*columns, *(["tok/s"] if speeds else [])]:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
-    for index, option in enumerate(found.plans):
-        row = [
-            "▸" if index == found.recommended else "",
-            option.engine,
-            option.precision,
-            option.kv_precision or "",
-            f"{option.context:,}",
-            f"{option.batch}",
-            _bytes(option.bytes.total),
-            _bytes(option.headroom_bytes),
-            " + ".join(option.placement),
-        ]
-        if speeds:
-            rate = option.tokens_per_s.estimate or option.tokens_per_s.limit
-            sign = "" if option.tokens_per_s.estimate else "≤ "
-            row.append("" if rate is None else sign + _rate(rate))
-        table.add_row(*row, style="bold" if index == found.recommended else None if option.fits else "dim")
+    rows = [_row(plan) for plan in found.plans]
+    table.add_column("", no_wrap=True)
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    for index, (plan, row) in enumerate(zip(found.plans, rows, strict=True)):
+        recommended = index == found.recommended
+        mark = "▸" if recommended else ""
+        table.add_row(mark, *row.values(), style="bold" if recommended else None if plan.fits else "dim")
     return table
+
+
+_LEFT = ("engine", "method", "weights", "cache", "optimizer", "checkpointing", "where")
+
+
+def _row(plan: Plan) -> dict[str, str]:
+    """One plan's cells by column."""
+    from shoestring.planning.base import TrainingSettings
+
+    settings = plan.settings
+    amounts = {
+        "total": _bytes(plan.bytes.total),
+        "to spare": _bytes(plan.headroom_bytes),
+        "where": " + ".join(plan.placement),
+    }
+    if isinstance(settings, TrainingSettings):
+        return {
+            "method": settings.method,
+            "weights": plan.precision,
+            "tokens": f"{plan.context:,}",
+            "at once": f"{plan.batch:,}",
+            "accumulated": f"{settings.accumulation:,}",
+            "checkpointing": "yes" if settings.gradient_checkpointing else "no",
+            "optimizer": settings.optimizer,
+        } | amounts
+    rate = plan.tokens_per_s.estimate or plan.tokens_per_s.limit
+    sign = "" if plan.tokens_per_s.estimate else "≤ "
+    return {
+        "engine": plan.engine,
+        "weights": plan.precision,
+        "cache": plan.kv_precision or "",
+        "context": f"{plan.context:,}",
+        "batch": f"{plan.batch:,}",
+        "tok/s": "?" if rate is None else sign + _rate(rate),
+    } | amounts
 
 
 def _bytes(n_bytes: int | None) -> str:

@@ -28,6 +28,7 @@ LEAST_CONTEXT = 2
 MOST_SEQUENCES = 256
 """llama.cpp's own limit (`LLAMA_MAX_SEQ`), held for every engine."""
 
+_FRUGAL_SHOWN = 4  # settings for training that are listed where several fit
 _TRIED_FURTHER = 3  # candidates for which something smaller is looked for where none fits
 
 CONTEXT_STEP = 256
@@ -57,12 +58,11 @@ def plan(
         UsageError: the request can never work, whatever the machine.
         EngineError: the dry run failed.
     """
+    solver = _Solver(facts, hardware, request, exact, calibrations or {})
     if request.purpose != "inference":
-        from shoestring.planning.training.solver import plan_training
-
-        return plan_training(facts, hardware, request)
+        return solver.training_report()
     _check_batch(request)
-    return _Solver(facts, hardware, request, exact, calibrations or {}).report(_context(facts, request))
+    return solver.report(_context(facts, request))
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,33 @@ class _Solver:
             plans=tuple(plans),
             largest_context=self.largest_context(asked),
             largest_batch=self.largest_batch(asked),
+        )
+
+    def training_report(self) -> PlanReport:
+        """The fastest settings that fit, and a few more frugal ones; where none fits, what would."""
+        from shoestring.planning.training.solver import cheaper_candidates, training_candidates
+
+        options = [
+            self.option(candidate)
+            for candidate in training_candidates(self.facts, self.hardware, self.request)
+        ]
+        fitting = [option for option in options if option.plan.fits]
+        if fitting:
+            chosen, plans = fitting[0], [option.plan for option in fitting[:_FRUGAL_SHOWN]]
+        else:
+            chosen = min(options, key=lambda option: key(option.plan, self.request))
+            plans = [chosen.plan]
+            for reason, candidates_ in cheaper_candidates(self.facts, self.hardware, self.request):
+                tried = (self.option(candidate, reason=reason).plan for candidate in candidates_)
+                plans += [plan for plan in [next((plan for plan in tried if plan.fits), None)] if plan]
+        return PlanReport(
+            model=self.facts.id,
+            hardware=amounts.describe(self.hardware),
+            request=self.request,
+            recommended=next((i for i, plan in enumerate(plans) if plan.fits), None),
+            plans=tuple(plans),
+            largest_context=self.largest_context(chosen),
+            largest_batch=self.largest_batch(chosen),
         )
 
     def acceptable(self, plan: Plan) -> bool:
