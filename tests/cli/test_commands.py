@@ -49,7 +49,7 @@ def test_plan_has_the_agreed_keys(shoestring: Command) -> None:
 
 def test_plan_shows_what_uses_the_memory(shoestring: Command) -> None:
     text = shoestring("plan", "smollm2").stdout
-    assert all(word in text for word in ("weights", "KV cache", "compute", "runtime", "total", "Fits.", "█"))
+    assert all(word in text for word in ("weights", "KV cache", "compute", "runtime", " of ", "Fits.", "█"))
 
 
 def test_a_plan_that_does_not_fit_is_shown_and_ends_with_3(shoestring: Command) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from shoestring.planning.base import DevicePlan, Group, Plan
 
-WIDTH = 48  # characters for what may be used, or for the total where that is more
+WIDTH = 32  # characters for what may be used, or for the total where that is more
 
 _LOOK: dict[Group, tuple[str, str]] = {
     "weights": ("█", "blue"),
@@ -43,8 +43,8 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
         line.append(block * length, style=colour)
         used += length
     line.append("·" * max(0, WIDTH - used), style="dim")
-    line.append("  total ?" if total is None else f"  total {format_bytes(total)}", style="bold")
-    line.append(f" of {format_bytes(device.budget_bytes)} that may be used")
+    line.append("  ?" if total is None else f"  {format_bytes(total)}", style="bold")
+    line.append(f" of {format_bytes(device.budget_bytes)}")
     load_peak = device.bytes.load_peak
     if total is not None and load_peak is not None and load_peak > total:
         line.append(f", {format_bytes(load_peak)} while loading")
@@ -59,5 +59,7 @@ def legend(plan: Plan) -> Text:
     for group, n_bytes in by_group(plan):
         block, colour = _LOOK[group]
         line.append(block, style=colour)
-        line.append(f" {LABELS[group]} {'?' if n_bytes is None else format_bytes(n_bytes)}   ")
+        size = "?" if n_bytes is None else format_bytes(n_bytes)
+        line.append(f" {LABELS[group]} {size}".replace(" ", "\u00a0"))
+        line.append("   ")
     return line

@@ -196,9 +196,12 @@ def _others(found: PlanReport) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     rows = [_row(plan) for plan in found.plans]
+    # What is the same in every plan stands above already.
+    told = {name for name in rows[0] if name not in _ALWAYS and len({row[name] for row in rows}) == 1}
+    rows = [{name: cell for name, cell in row.items() if name not in told} for row in rows]
     table.add_column("", no_wrap=True)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=name != "where")
     for index, (plan, row) in enumerate(zip(found.plans, rows, strict=True)):
         recommended = index == found.recommended
         mark = "▸" if recommended else ""
@@ -206,6 +209,7 @@ def _others(found: PlanReport) -> Table:
     return table
 
 
+_ALWAYS = ("engine", "method", "weights", "total", "to spare")
 _LEFT = ("engine", "method", "weights", "cache", "optimizer", "checkpointing", "where")
 
 
