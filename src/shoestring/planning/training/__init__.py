@@ -1,0 +1,1 @@
+"""What fine-tuning takes on transformers and peft: adapters, gradients, optimizer state, activations, the loss."""
