@@ -1,1 +1,1 @@
-"""What models need on transformers: modules, weights, cache, compute and the worker, each by formula."""
+"""What a model takes on transformers: its modules, weights, cache, working memory, worker and load peak."""

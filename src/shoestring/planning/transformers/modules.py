@@ -90,6 +90,7 @@ _RENAMED = (
     (re.compile(r"^language_model\.model\."), "model.language_model."),
     (re.compile(r"^(vision_tower|multi_modal_projector|audio_tower)\."), r"model.\1."),
     (re.compile(r"\.block_sparse_moe\.(gate|experts)\b"), r".mlp.\1"),
+    (re.compile(r"^embed_out\."), "lm_head."),
 )
 _LINEAR_BY_ANOTHER_CLASS = {"falcon": re.compile(r"\.(self_attention|mlp)\.")}
 """Architectures whose layers derive from the linear class and so are not taken for one (`type(m) is nn.Linear`)."""
@@ -98,17 +99,28 @@ _LINEAR_BY_ANOTHER_CLASS = {"falcon": re.compile(r"\.(self_attention|mlp)\.")}
 def modules(facts: ModelFacts) -> tuple[Module, ...]:
     """The modules of a safetensors model in memory, in stored order, experts fused.
 
+    The last answer is kept: a plan asks for the same model hundreds of times.
+
     Already quantised checkpoints give their matrices by what the packed tensor stands for; scales and other
     statistics are no modules (`stored_bytes` in `weights` counts them).
     """
+    if _last and _last[0][0] is facts:
+        return _last[0][1]
     found: dict[str, Module] = {}
-    for tensor in _loaded(facts):
+    for tensor in loaded_tensors(facts):
         _add(found, tensor, facts)
-    return tuple(found.values())
+    answer = tuple(found.values())
+    _last[:] = [(facts, answer)]
+    return answer
 
 
-def loaded_name(stored: str) -> str:
+_last: list[tuple[ModelFacts, tuple[Module, ...]]] = []
+
+
+def loaded_name(stored: str, architecture: str) -> str:
     """The name that a stored tensor has in the loaded model (`transformers/conversion_mapping.py`)."""
+    if architecture == "llama4_text":  # the one that is built as it is stored
+        return stored
     for pattern, replacement in _RENAMED:
         stored = pattern.sub(replacement, stored)
     return stored
@@ -125,10 +137,10 @@ def block(name: str) -> int | None:
     return int(match.group(1)) if match and tower(name) is None else None
 
 
-def _loaded(facts: ModelFacts) -> Iterable[TensorInfo]:
+def loaded_tensors(facts: ModelFacts) -> Iterable[TensorInfo]:
     """Stored tensors that the model has a place for, under the names they get there."""
     for tensor in facts.tensors:
-        name = loaded_name(tensor.name)
+        name = loaded_name(tensor.name, facts.architecture)
         index = block(name)
         extra = index is not None and facts.layers and index >= len(facts.layers)
         tied_head = facts.tied and name.rsplit(".", 2)[-2:] == ["lm_head", "weight"]

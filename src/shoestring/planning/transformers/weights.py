@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import ComputeDtype, Precision
-from shoestring.planning.transformers.modules import Module, modules
+from shoestring.planning.transformers.modules import Module, loaded_tensors, modules
 
 BLOCK, NESTED_BLOCK = 64, 256
 """Weights that share a 4-bit scale; scales that share a scale where they are quantised again."""
@@ -147,10 +147,35 @@ def stored_bytes(facts: ModelFacts) -> int:
     """Bytes of an already quantised checkpoint in memory: packed words, scales and zero points as they are stored.
 
     AWQ, GPTQ, FP8, MXFP4, compressed-tensors and bitsandbytes checkpoints keep in memory what lies in the file;
-    a tied head that is stored all the same is not loaded twice.
+    what the model has no place for is not loaded, nor a tied head that is stored all the same.
     """
-    skipped = {"lm_head.weight", "language_model.lm_head.weight"} if facts.tied else set()
-    return sum(t.n_bytes for t in facts.tensors if t.name not in skipped)
+    return sum(t.n_bytes for t in loaded_tensors(facts))
+
+
+def stored_by_module(facts: ModelFacts) -> dict[str, int]:
+    """The same by module; statistics count to the matrix they belong to."""
+    owners = [m.name for m in modules(facts)]
+    known = set(owners)
+    found = dict.fromkeys(owners, 0)
+    for tensor in loaded_tensors(facts):
+        found[_owner(tensor.name, known)] = found.get(_owner(tensor.name, known), 0) + tensor.n_bytes
+    return found
+
+
+_PACKED_NAME = re.compile(r"_(blocks|scales|bias|scale_inv)$")
+_EXPERT = re.compile(r"^(.*\.experts)\.\d+\.(\w+)")
+
+
+def _owner(name: str, known: set[str]) -> str:
+    """The module that a stored tensor belongs to: the longest part of its name that is one."""
+    expert = _EXPERT.match(name)
+    if expert:
+        fused = "gate_up_proj" if expert[2] in ("gate_proj", "up_proj", "w1", "w3") else "down_proj"
+        return f"{expert[1]}.{fused}"
+    candidate = _PACKED_NAME.sub("", name)
+    while candidate not in known and "." in candidate:
+        candidate = candidate.rpartition(".")[0]
+    return candidate if candidate in known else name
 
 
 def buffer_bytes(facts: ModelFacts) -> int:
