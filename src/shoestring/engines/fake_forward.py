@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def run(folder: Path, settings: TransformersSettings, *, on_gpu: bool = False) -
         live.follow(tensors_of(model))
         cache = _new_cache(config, settings)
         cache, prefill_peak = _step(model, settings.batch, settings.context, cache, live)
-        weights, kv_cache = _by_dtype(model), sum(tensor.nbytes for tensor in _tensors_in(cache))
+        weights, kv_cache = _by_dtype(tensors_of(model)), sum(_by_dtype(_tensors_in(cache)).values())
         live.reset_peak()
         _, decode_peak = _step(model, settings.batch, 1, cache, live)
     beside = sum(weights.values()) + kv_cache
@@ -107,10 +107,11 @@ def _tensors_in(held: Any, depth: int = 4) -> Iterator[torch.Tensor]:
             yield from _tensors_in(value, depth - 1)
 
 
-def _by_dtype(model: Any) -> dict[str, int]:
+def _by_dtype(tensors: Iterable[torch.Tensor]) -> dict[str, int]:
+    """Bytes of what the tensors are views of, each counted once."""
     sizes: defaultdict[str, int] = defaultdict(int)
     seen: set[int] = set()
-    for tensor in tensors_of(model):
+    for tensor in tensors:
         storage = tensor.untyped_storage()
         if storage._cdata not in seen:
             seen.add(storage._cdata)

@@ -60,7 +60,8 @@ def dry_run(
 
     Only `config.json` is read, and code beside it never run. The forward pass is a generation's: a full context
     without padding, logits of the last position alone. What kernels take and give back within one operation is
-    counted for bitsandbytes and for arithmetic in mixed precision, and nowhere else.
+    counted for bitsandbytes and for arithmetic in mixed precision, and nowhere else: attention and matrix products
+    use some hundred kB more a thread.
 
     Args:
         on_gpu: count as torch does on CUDA: sizes rounded up to 512 bytes, none of the CPU's copies. Never measured
