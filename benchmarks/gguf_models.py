@@ -705,3 +705,155 @@ FAMILIES: dict[str, Callable[[], Model]] = {
     "qwen3-next-80b-a3b": qwen3next,
     "gpt-oss-20b": gpt_oss,
 }
+
+
+def _small(
+    architecture: str, *, qk_norm: int = 0, bias: bool = False, tied: bool = False, **pairs: Value
+) -> Model:
+    """A small dense model, laid out as llama's."""
+    model = dense(architecture, 6, 1024, 16, 4, 64, 3072, 512, qk_norm=qk_norm, bias=bias, tied=tied)
+    return _with(model, **pairs)
+
+
+def _small_mixture(
+    architecture: str,
+    *,
+    kv_heads: int = 4,
+    qk_norm: int = 0,
+    bias: bool = False,
+    shared: int = 0,
+    **pairs: Value,
+) -> Model:
+    """A small mixture of experts, laid out as Qwen's."""
+    model = mixture(
+        architecture, 6, 1024, 16, kv_heads, 64, 512, 512, 16, 4, qk_norm=qk_norm, bias=bias, shared=shared
+    )
+    return _with(replace(model, dtype="Q8_0"), **pairs)
+
+
+def _renamed(model: Model, **names: str | None) -> Model:
+    """The same with norms under other names; None: without them."""
+    found: Shapes = {}
+    for name, shape in model.tensors.items():
+        parts = name.split(".")
+        if len(parts) == 4 and parts[2] in names:
+            other = names[parts[2]]
+            if other is None:
+                continue
+            parts[2] = other
+        found[".".join(parts)] = shape
+    return replace(model, tensors=found)
+
+
+def _layer_normed(model: Model, *, bias: bool) -> Model:
+    """The same with the mean taken, too, and perhaps shifted."""
+    pairs = {key: value for key, value in model.pairs.items() if key != "attention.layer_norm_rms_epsilon"}
+    shifts = {
+        name.replace(".weight", ".bias"): shape
+        for name, shape in model.tensors.items()
+        if bias and name.endswith("norm.weight")
+    }
+    return replace(
+        model, pairs=pairs | {"attention.layer_norm_epsilon": 1e-5}, tensors=model.tensors | shifts
+    )
+
+
+def _added(model: Model, **shapes: tuple[int, ...]) -> Model:
+    """The same with more tensors in every block; `__` stands for a dot."""
+    layers = model.pairs["block_count"]
+    more = {
+        f"blk.{i}.{name.replace('__', '.')}": shape
+        for i in range(layers if isinstance(layers, int) else 0)
+        for name, shape in shapes.items()
+    }
+    return replace(model, tensors=model.tensors | more)
+
+
+def _phimoe() -> Model:
+    model = _layer_normed(_small_mixture("phimoe", attention__layer_norm_rms_epsilon=1e-5), bias=True)
+    pairs = model.pairs | {"attention.layer_norm_rms_epsilon": 1e-5}
+    return replace(model, pairs=pairs, tensors=model.tensors | {"output.bias": (512,)})
+
+
+_GRANITE: dict[str, Value] = {
+    "logit_scale": 16.0,
+    "embedding_scale": 12.0,
+    "residual_scale": 0.22,
+    "attention__scale": 0.0078125,
+}
+_SIGMOID: dict[str, Value] = {"expert_gating_func": 2}
+_SHARED: dict[str, Value] = {
+    "leading_dense_block_count": 0,
+    "expert_feed_forward_length": 512,
+    "expert_shared_count": 1,
+    "expert_weights_scale": 1.0,
+    "expert_weights_norm": True,
+}
+_SECTIONS: Value = [12, 10, 10, 0]
+
+ALIKE: dict[str, Callable[[], Model]] = {
+    "arcee": lambda: _renamed(_small("arcee"), ffn_gate=None),
+    "bailingmoe": lambda: _small_mixture("bailingmoe", shared=512, **_SHARED),
+    "cohere2": lambda: _layer_normed(
+        _renamed(
+            _small("cohere2", tied=True, logit_scale=0.25, attention__sliding_window=256), ffn_norm=None
+        ),
+        bias=False,
+    ),
+    "deepseek": lambda: _small_mixture("deepseek", shared=512, **_SHARED | {"expert_weights_norm": False}),
+    "dots1": lambda: _added(
+        _small_mixture("dots1", kv_heads=16, qk_norm=64, shared=512, **_SHARED, **_SIGMOID),
+        exp_probs_b__bias=(16,),
+    ),
+    "ernie4_5": lambda: _small("ernie4_5"),
+    "ernie4_5-moe": lambda: _small_mixture(
+        "ernie4_5-moe",
+        shared=512,
+        expert_shared_feed_forward_length=512,
+        interleave_moe_layer_step=1,
+        **_SHARED,
+    ),
+    "exaone": lambda: _small("exaone"),
+    "exaone4": lambda: _renamed(
+        _small("exaone4", qk_norm=64), attn_norm="post_attention_norm", ffn_norm="post_ffw_norm"
+    ),
+    "glm4": lambda: _added(
+        _renamed(_small("glm4"), ffn_gate=None),
+        ffn_up__weight=(1024, 2 * 3072),
+        post_attention_norm__weight=(1024,),
+        post_ffw_norm__weight=(1024,),
+    ),
+    "glm4moe": lambda: _added(
+        _renamed(
+            _small_mixture("glm4moe", qk_norm=64, shared=512, bias=True, **_SHARED),
+            ffn_norm="post_attention_norm",
+        ),
+        exp_probs_b__bias=(16,),
+    ),
+    "granitemoe": lambda: _small_mixture("granitemoe", **_GRANITE),
+    "hunyuan-dense": lambda: _small("hunyuan-dense", qk_norm=64),
+    "hunyuan-moe": lambda: _small_mixture(
+        "hunyuan-moe", qk_norm=64, shared=512, expert_shared_feed_forward_length=512, **_SHARED
+    ),
+    "internlm2": lambda: _small("internlm2"),
+    "maincoder": lambda: _small("maincoder", qk_norm=64),
+    "minicpm": lambda: _small("minicpm"),
+    "minimax-m2": lambda: _added(
+        _small_mixture("minimax-m2", **_SHARED, **_SIGMOID),
+        exp_probs_b__bias=(16,),
+        attn_q_norm__weight=(1024,),
+        attn_k_norm__weight=(256,),
+    ),
+    "nemotron": lambda: _layer_normed(_renamed(_small("nemotron"), ffn_gate=None), bias=True),
+    "olmoe": lambda: _small_mixture("olmoe", kv_heads=16, qk_norm=1024),
+    "orion": lambda: _layer_normed(_small("orion"), bias=True),
+    "phimoe": lambda: _added(_phimoe(), attn_output__bias=(1024,)),
+    "qwen2vl": lambda: _small("qwen2vl", bias=True, rope__dimension_sections=_SECTIONS),
+    "qwen3vl": lambda: _small("qwen3vl", qk_norm=64, rope__dimension_sections=_SECTIONS),
+    "qwen3vlmoe": lambda: _small_mixture(
+        "qwen3vlmoe", qk_norm=64, expert_feed_forward_length=512, rope__dimension_sections=_SECTIONS
+    ),
+    "seed_oss": lambda: _renamed(_small("seed_oss", bias=True), ffn_norm="post_attention_norm"),
+    "xverse": lambda: _small("xverse"),
+}
+"""Further architectures whose graph is one of those above, each as a small model of no particular make."""

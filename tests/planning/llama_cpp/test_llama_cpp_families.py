@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from gguf_families import Model, scaled, write_header
-from gguf_models import FAMILIES
+from gguf_models import ALIKE, FAMILIES
 
 from shoestring.models.facts import ModelFacts
 from shoestring.models.gguf_facts import read_facts
@@ -24,10 +24,20 @@ from shoestring.planning.llama_cpp.compute import (
 )
 from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes, layer_cache_bytes, refused
 
+FULL_DEPTH = ("deepseek2", "gemma3n")  # variants that llama.cpp tells apart by their number of layers
 LOGGED = 5300  # bytes; the engine logs MiB with two decimals
 FLASH = LlamaCppSettings(context=2048)
 PLAIN = LlamaCppSettings(context=1000, batch=4, ubatch=128, flash_attention=False)
 QUANTIZED = LlamaCppSettings(context=2048, batch=4, ubatch=128, kv_precision="q8_0")
+
+
+def small(name: str) -> Model:
+    """The family's model with few tokens and, where it does not matter, few layers."""
+    model = FAMILIES[name]()
+    return scaled(model, layers=None if model.architecture in FULL_DEPTH else 9, vocabulary=512)
+
+
+NAMES = {FLASH: "flash", PLAIN: "plain", QUANTIZED: "quantised"}
 CASES = [
     *(("llama-3-8b", settings) for settings in (FLASH, PLAIN, QUANTIZED)),
     *(("deepseek-v2-lite", settings) for settings in (FLASH, PLAIN, QUANTIZED)),
@@ -63,13 +73,6 @@ CASES = [
     ("qwen3-next-80b-a3b", PLAIN),
     ("gpt-oss-20b", PLAIN),
 ]
-FULL_DEPTH = ("deepseek2", "gemma3n")  # variants that llama.cpp tells apart by their number of layers
-
-
-def small(name: str) -> Model:
-    """The family's model with few tokens and, where it does not matter, few layers."""
-    model = FAMILIES[name]()
-    return scaled(model, layers=None if model.architecture in FULL_DEPTH else 9, vocabulary=512)
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +85,15 @@ def facts_of(model: Model, folder: Path) -> ModelFacts:
     return read_facts([path], id=path.name)
 
 
-@pytest.mark.parametrize(("name", "settings"), CASES)
-def test_equals_the_engine_s_figures(name: str, settings: LlamaCppSettings, folder: Path) -> None:
-    facts = facts_of(small(name), folder)
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        *(pytest.param(small(name), settings, id=f"{name}, {NAMES[settings]}") for name, settings in CASES),
+        *(pytest.param(make(), PLAIN, id=name) for name, make in ALIKE.items()),
+    ],
+)
+def test_equals_the_engine_s_figures(model: Model, settings: LlamaCppSettings, folder: Path) -> None:
+    facts = facts_of(model, folder)
     engine = dry_run(facts.files, settings)
     assert unaccounted(facts) == {}
     assert compute_buffer_bytes(facts, settings) == pytest.approx(engine.compute_buffer_bytes, abs=LOGGED)
@@ -96,8 +105,7 @@ def test_equals_the_engine_s_figures(name: str, settings: LlamaCppSettings, fold
 def test_every_family_and_every_architecture_with_a_formula_is_checked_here() -> None:
     checked = {name for name, _ in CASES}
     assert set(FAMILIES) - checked == {"mistral-7b"}  # llama's own graph and shape
-    unchecked = ARCHITECTURES - {FAMILIES[name]().architecture for name in checked}
-    assert unchecked == {"granitemoe"}  # granite with llama's mixture
+    assert {FAMILIES[name]().architecture for name in checked} | set(ALIKE) == ARCHITECTURES
 
 
 @pytest.mark.parametrize(

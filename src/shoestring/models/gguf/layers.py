@@ -7,7 +7,7 @@ The rules are llama.cpp's: `n_embd_r`, `n_embd_s`, `is_mla` and `has_kv` in src/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from shoestring.models import architecture as rules
 from shoestring.models.facts import (
@@ -21,11 +21,15 @@ from shoestring.models.facts import (
 from shoestring.models.gguf.arrays import NumberArray
 from shoestring.models.gguf.hyperparameters import MAX_WIDTH, Hyperparameters, Keys
 
+_GATES = 4  # llama_expert_gating_func_type: none, softmax, sigmoid, softmax of the chosen, and one more
+_ATTENTION_NODES, _STATE_NODES = 38, 80  # of a block besides its experts, at least
+_ROOMY = frozenset({"qwen3next", "qwen35", "qwen35moe"})  # 32 nodes a tensor
+
 _BLOCK = re.compile(r"blk\.(\d+)\.(ffn_(?:gate_)?up_exps|ffn_down_exps|ffn_up_shexp|ffn_up|ffn_down)\.weight")
 
 
 def read_layers(
-    keys: Keys, shape: Hyperparameters, tensors: Iterable[TensorInfo], *, countable: bool
+    keys: Keys, shape: Hyperparameters, tensors: Sequence[TensorInfo], *, countable: bool
 ) -> tuple[LayerFacts, ...]:
     """One entry a block; without attention and state where the model is not `countable`.
 
@@ -49,7 +53,22 @@ def read_layers(
                 _experts(i, shape, found),
             )
         )
+    _check_experts(keys, layers, len(tensors))
     return tuple(layers)
+
+
+def _check_experts(keys: Keys, layers: list[LayerFacts], n_tensors: int) -> None:
+    """The graph of a mixture has two nodes for every expert used, and llama.cpp aborts where they are too many:
+    it makes room for eight a tensor (`graph_max_nodes` in src/llama-context.cpp). What is counted is less than all.
+    """
+    keys.count("expert_gating_func", 0, _GATES)
+    mixtures = [(layer.experts.used, layer.state) for layer in layers if layer.experts]
+    nodes = sum(2 * used + (_STATE_NODES if state else _ATTENTION_NODES) for used, state in mixtures)
+    room = max(1024, 8 * n_tensors)
+    if nodes > room and keys.architecture not in _ROOMY:
+        raise keys.invalid(
+            f"{max(used for used, _ in mixtures):,} experts used for one token are more than llama.cpp can lay out"
+        )
 
 
 def _attention(i: int, shape: Hyperparameters, latent: LatentFacts | None) -> AttentionFacts:
@@ -114,7 +133,7 @@ def _state(keys: Keys, shape: Hyperparameters) -> StateFacts | None:
         return StateFacts(kind, conv_channels=shape.hidden_size, conv_kernel=kernel)
     inner, state = _needed(keys, "ssm.inner_size"), _needed(keys, "ssm.state_size")
     groups = 0 if kind == "mamba" else _needed(keys, "ssm.group_count")
-    _check_state(keys, kind, shape, inner, groups)
+    _check_state(keys, kind, shape, inner, groups, state)
     return StateFacts(kind, inner + 2 * groups * state, _needed(keys, "ssm.conv_kernel", 2), state * inner)
 
 
@@ -125,13 +144,15 @@ def _needed(keys: Keys, key: str, lowest: int = 1) -> int:
     return value
 
 
-def _check_state(keys: Keys, kind: str, shape: Hyperparameters, inner: int, groups: int) -> None:
+def _check_state(keys: Keys, kind: str, shape: Hyperparameters, inner: int, groups: int, state: int) -> None:
     """What src/models/mamba-base.cpp, mamba.cpp, jamba.cpp and qwen3next.cpp assert or divide by."""
     rank = _needed(keys, "ssm.time_step_rank")
     if kind == "mamba" and inner != 2 * shape.hidden_size:
         raise keys.invalid(f"ssm.inner_size is {inner:,} instead of {2 * shape.hidden_size:,}")
     if kind != "mamba" and (inner % rank or inner % groups or rank % groups):
         raise keys.invalid(f"a state of {inner:,} values in {rank:,} heads and {groups:,} groups cannot be")
+    if kind == "linear_attention" and inner != state * rank:
+        raise keys.invalid(f"{rank:,} heads of {state:,} values do not make {inner:,}")
 
 
 def _feed_forward_tensors(tensors: Iterable[TensorInfo]) -> dict[tuple[int, str], tuple[int, ...]]:

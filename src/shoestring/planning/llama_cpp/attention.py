@@ -16,6 +16,9 @@ def rotary(g: Graph, i: int) -> bool:
     architecture = g.facts.architecture
     if architecture == "smollm3":
         return (i + 1) % _SMOLLM3_STEP != 0
+    if architecture == "cohere2":
+        a = g.facts.layers[i].attention
+        return a is not None and a.window is not None
     return architecture not in _NO_ROTARY and "no_rope" not in g.facts.traits
 
 

@@ -19,14 +19,17 @@ from shoestring.planning.llama_cpp.recurrent import recurrent
 
 ONE_AFTER_THE_OTHER = frozenset(
     {
-        *("deepseek2", "gemma", "gemma2", "gemma3", "gpt-oss", "gpt2", "granite", "granitehybrid"),
-        *("granitemoe", "jamba", "lfm2", "llama", "mistral3", "olmo2", "phi3", "qwen2", "qwen2moe"),
-        *("qwen3", "qwen3moe", "qwen3next", "smollm3", "starcoder2"),
+        *("arcee", "bailingmoe", "deepseek", "deepseek2", "dots1", "ernie4_5", "ernie4_5-moe", "exaone"),
+        *("exaone4", "gemma", "gemma2", "gemma3", "glm4", "glm4moe", "gpt-oss", "gpt2", "granite"),
+        *("granitehybrid", "granitemoe", "hunyuan-dense", "hunyuan-moe", "internlm2", "jamba", "lfm2"),
+        *("llama", "maincoder", "minicpm", "minimax-m2", "mistral3", "nemotron", "olmo2", "olmoe", "orion"),
+        *("phi3", "phimoe", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3next", "qwen3vl"),
+        *("qwen3vlmoe", "seed_oss", "smollm3", "starcoder2", "xverse"),
     }
 )
 """Blocks that normalise, attend (or run a state), add, normalise, feed forward, add."""
 
-SIDE_BY_SIDE = frozenset({"command-r", "falcon", "phi2"})
+SIDE_BY_SIDE = frozenset({"cohere2", "command-r", "falcon", "phi2"})
 """Blocks whose attention and feed-forward read the same normalised input."""
 
 OF_THEIR_OWN = frozenset({"falcon-h1", "gemma3n", "gptneox", "mamba", "mamba2", "stablelm"})
@@ -37,7 +40,7 @@ ARCHITECTURES = ONE_AFTER_THE_OTHER | SIDE_BY_SIDE | OF_THEIR_OWN
 _STREAM_FIRST = frozenset({"jamba", "lfm2"})
 """Architectures that add a result to the stream, not the stream to a result: it decides which is overwritten."""
 
-_NORMED_BEFORE_FEED_FORWARD = frozenset({"gpt-oss", "qwen3next"})
+_NORMED_BEFORE_FEED_FORWARD = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
 """Architectures whose `post_attention_norm` comes behind the addition, in the place of `ffn_norm`."""
 
 _SAME_LAYERS = 4
@@ -202,8 +205,8 @@ def _side_by_side(g: Graph, i: int, stream: Tensor, *, last: bool) -> Tensor:
     if last:
         mixed, stream, normed = g.rows(mixed), g.rows(stream), g.rows(normed)
     fed = feed_forward(g, i, normed)
-    order = {"phi2": (mixed, fed, stream), "falcon": (fed, mixed, stream), "command-r": (fed, stream, mixed)}
-    a, b, c = order[g.facts.architecture]
+    order = {"phi2": (mixed, fed, stream), "falcon": (fed, mixed, stream)}
+    a, b, c = order.get(g.facts.architecture, (fed, stream, mixed))
     return g.op(stream.shape, g.op(stream.shape, a, b, in_place=True), c, in_place=True)
 
 

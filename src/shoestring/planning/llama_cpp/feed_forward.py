@@ -6,8 +6,12 @@ from shoestring.models.facts import ExpertFacts
 from shoestring.planning.llama_cpp.graph import I32, Graph
 from shoestring.planning.llama_cpp.graph_memory import Tensor
 
-_PLAIN_WEIGHTS = frozenset({"deepseek2", "gpt-oss", "jamba", "qwen2moe"})
-"""Architectures that do not divide the weights of the chosen experts by their sum."""
+_PLAIN_WEIGHTS = frozenset(
+    {
+        *("bailingmoe", "deepseek", "deepseek2", "dots1", "glm4moe", "gpt-oss", "jamba", "olmoe", "qwen2moe"),
+    }
+)
+"""Architectures that do not divide the weights of the chosen experts by their sum unless the header says so."""
 
 
 def feed_forward(g: Graph, i: int, x: Tensor) -> Tensor:

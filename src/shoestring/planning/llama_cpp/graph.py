@@ -13,8 +13,16 @@ from shoestring.planning.llama_cpp.graph_memory import Tensor
 from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, padded_context
 
 F32, F16, I32, I64 = 4, 2, 4, 8
-LAYER_NORM = frozenset({"command-r", "falcon", "gpt2", "gptneox", "phi2", "stablelm", "starcoder2"})
+LAYER_NORM = frozenset(
+    {
+        *("cohere2", "command-r", "falcon", "gpt2", "gptneox", "nemotron", "orion", "phi2", "stablelm"),
+        "starcoder2",
+    }
+)
 """Architectures that normalise with the mean, too; ggml cannot do that in place."""
+
+SEEING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe"})
+"""Architectures whose rotary positions have several axes."""
 
 Shape = tuple[int, ...]
 
@@ -114,8 +122,9 @@ class Graph:
         return self.op((x.shape[0], self.batch), x, wanted)
 
     def positions(self) -> Tensor:
-        """The place of each token in its sequence."""
-        return self.input("positions", (self.tokens,), I32)
+        """The place of each token in its sequence; of models that see, in time, height, width and one to spare."""
+        axes = 4 if self.facts.architecture in SEEING else 1
+        return self.input("positions", (self.tokens * axes,), I32)
 
     def mask(self, a: AttentionFacts) -> Tensor:
         """Which cells a token may see."""
