@@ -28,7 +28,11 @@ from shoestring.models.source import FolderSource
 from shoestring.planning.llama_cpp.converted import as_gguf, why_not_convertible
 from shoestring.planning.llama_cpp.type_mix import FILE_TYPES, NEEDS_IMPORTANCE, mixed
 
-SHAPES = {
+_SMALL = (131072, 512, 1024, 8, 8, 2)
+_PICTURES = header_checkpoint._shape(*_SMALL) | {
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 8, 8]}
+}
+SHAPES: dict[str, tuple[str, tuple[int, ...] | None, dict[str, object]]] = {
     "llama-2-7b": ("LlamaConfig", (32000, 4096, 11008, 32, 32, 32), {}),
     "llama-3-70b": ("LlamaConfig", (128256, 8192, 28672, 80, 64, 8), {}),
     "llama-65b": ("LlamaConfig", (32000, 8192, 22016, 80, 64, 64), {}),
@@ -39,6 +43,21 @@ SHAPES = {
         {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
     ),
     "rows-of-100": ("LlamaConfig", (4000, 100, 208, 5, 5, 5), {"tie_word_embeddings": True}),
+    "olmoe": ("OlmoeConfig", _SMALL, {"num_experts": 8, "num_experts_per_tok": 2}),
+    "olmo3": ("Olmo3Config", _SMALL, {}),
+    "seed-oss": ("SeedOssConfig", _SMALL, {"head_dim": 64}),
+    "glm-4-moe": (
+        "Glm4MoeConfig",
+        _SMALL,
+        {"head_dim": 64, "n_routed_experts": 16, "moe_intermediate_size": 256, "use_qk_norm": True},
+    ),
+    "ernie-4.5": ("Ernie4_5Config", _SMALL, {}),
+    "exaone-4": ("Exaone4Config", _SMALL, {}),
+    "arcee": ("ArceeConfig", _SMALL, {}),
+    "lfm2": ("Lfm2Config", _SMALL, {}),
+    "nemotron": ("NemotronConfig", _SMALL, {}),
+    "qwen2.5-vl": ("Qwen2_5_VLConfig", None, {"text_config": _PICTURES}),
+    "qwen3-vl": ("Qwen3VLConfig", None, {"text_config": _PICTURES | {"head_dim": 64}}),
 }
 """Shapes by which the rules differ: class, (vocabulary, hidden, inner, blocks, heads, key-value heads), the rest."""
 
@@ -57,7 +76,8 @@ def checkpoint(folder: Path, name: str) -> Path:
     """The model's checkpoint without weights, as its authors publish it."""
     if name in SHAPES:
         class_name, shape, more = SHAPES[name]
-        config = header_checkpoint._config(class_name, **header_checkpoint._shape(*shape), **more)()
+        sizes = header_checkpoint._shape(*shape) if shape else {}
+        config = header_checkpoint._config(class_name, **sizes, **more)()
     else:
         config = header_checkpoint.FAMILIES[name]()
     model = header_checkpoint.meta_model(config)

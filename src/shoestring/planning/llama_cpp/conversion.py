@@ -41,6 +41,7 @@ _F32 = (
     "ffn_gate_inp_shexp.weight",
     "position_embd.weight",
     "ssm_conv1d.weight",
+    "shortconv.conv.weight",
     "altup_correct_coef.weight",
     "altup_predict_coef.weight",
 )
@@ -187,6 +188,8 @@ class _Conversion:
 
     def turned(self, module: str, shape: Shape) -> Shape:
         """The shape with the fastest-varying dimension first."""
+        if module == "conv.conv" and len(shape) == 3:  # (channels, 1, kernel)
+            return shape[2], shape[0]
         if len(shape) > 1 and self.family.transposed:
             return shape
         if module.endswith("experts.down_proj") and len(shape) == 3 and self.family.experts_transposed:

@@ -119,6 +119,21 @@ _GEMMA3N_TOP = {
     "altup_projections": "altup_proj",
     "altup_unembed_projections": "altup_unembd_proj",
 }
+_NORM_BEHIND = {"post_attention_layernorm": "post_attention_norm"}
+_LFM2 = {
+    **_ATTENTION,
+    "self_attn.out_proj": "attn_output",
+    "self_attn.q_layernorm": "attn_q_norm",
+    "self_attn.k_layernorm": "attn_k_norm",
+    "feed_forward.w1": "ffn_gate",
+    "feed_forward.w2": "ffn_down",
+    "feed_forward.w3": "ffn_up",
+    "operator_norm": "attn_norm",
+    "ffn_norm": "ffn_norm",
+    "conv.in_proj": "shortconv.in_proj",
+    "conv.out_proj": "shortconv.out_proj",
+    "conv.conv": "shortconv.conv",
+}
 _FUSED = {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}
 _GLM4 = {"post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm"}
 _GPT_OSS = {
@@ -219,7 +234,21 @@ FAMILIES: dict[str, Family] = {
     "mamba2": Family("mamba2", _MAMBA, _MAMBA_TOP),
     "granite": Family("granite", _LLAMA, _TOP, traits=frozenset({"residual_scale"})),
     "olmo2": Family("olmo2", {**_LLAMA, **_NORMS_AFTER}, _TOP),
+    "olmo3": Family("olmo2", {**_LLAMA, **_NORMS_AFTER}, _TOP),
+    "olmoe": Family("olmoe", _MIXTURE, _TOP),
     "smollm3": Family("smollm3", _LLAMA, _TOP),
+    "arcee": Family("arcee", _LLAMA, _TOP),
+    "ernie4_5": Family("ernie4_5", _LLAMA, _TOP),
+    "exaone4": Family("exaone4", {**_LLAMA, **_NORMS_AFTER}, _TOP),
+    "glm4_moe": Family(
+        "glm4moe", {**_DEEPSEEK, **_NORM_BEHIND}, _TOP, traits=frozenset({"expert_weights_norm"})
+    ),
+    "lfm2": Family("lfm2", _LFM2, {**_TOP, "embedding_norm": "token_embd_norm"}),
+    "nemotron": Family("nemotron", _LLAMA, _TOP),
+    "qwen2_vl_text": Family("qwen2vl", _LLAMA, _TOP),
+    "qwen2_5_vl_text": Family("qwen2vl", _LLAMA, _TOP),
+    "qwen3_vl_text": Family("qwen3vl", _LLAMA, _TOP),
+    "seed_oss": Family("seed_oss", {**_LLAMA, **_NORM_BEHIND}, _TOP),
     "starcoder2": Family("starcoder2", _STARCODER2, _TOP),
     "stablelm": Family("stablelm", _LLAMA, _TOP),
     "cohere": Family("command-r", _LLAMA, _TOP),
