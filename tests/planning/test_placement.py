@@ -30,6 +30,7 @@ FACTS = make_facts()
 MACHINE = make_machine()
 LLAMA_CPP = LlamaCppSettings(context=512)
 TRANSFORMERS = TransformersSettings(context=512)
+OFFLOADED = TransformersSettings(context=512, offload=True)
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,23 @@ class TestLlamaCpp:
 
 
 class TestTransformers:
-    def test_devices_are_filled_in_the_model_s_order(self) -> None:
+    def test_what_gpus_cannot_hold_does_not_spill_unasked(self) -> None:
         found = placed(blocks(4), TRANSFORMERS, gpu0=25, cpu=1000)
+        assert set(found.assignment) == {"gpu0"}
+        assert not fits(found.estimate, {"gpu0": 25, CPU: 1000})
+
+    def test_two_gpus_hold_it_together(self) -> None:
+        found = placed(blocks(4), TRANSFORMERS, gpu0=35, gpu1=35, cpu=1000)
+        assert found.assignment == ("gpu0",) * 3 + ("gpu1",) * 3
+
+    def test_devices_are_filled_in_the_model_s_order(self) -> None:
+        found = placed(blocks(4), OFFLOADED, gpu0=25, cpu=1000)
         assert found.assignment == ("gpu0", "gpu0", CPU, CPU, CPU, CPU)
         assert isinstance(found.settings, TransformersSettings)
         assert found.settings.device_map[0] == ("input", "gpu0")
 
     def test_what_main_memory_cannot_hold_stays_on_the_disk(self) -> None:
-        assert placed(blocks(4), TRANSFORMERS, cpu=35, disk=1000).assignment == (CPU,) * 3 + (DISK,) * 3
+        assert placed(blocks(4), OFFLOADED, cpu=35, disk=1000).assignment == (CPU,) * 3 + (DISK,) * 3
 
     def test_one_device_needs_no_map(self) -> None:
         found = placed(blocks(4), TRANSFORMERS, cpu=1000)
@@ -143,7 +153,7 @@ def test_what_fits_nowhere_is_charged_to_main_memory() -> None:
     assert not fits(found.estimate, {CPU: 30})
 
 
-@pytest.mark.parametrize("settings", [LLAMA_CPP, TRANSFORMERS])
+@pytest.mark.parametrize("settings", [LLAMA_CPP, OFFLOADED])
 @given(
     sizes=st.lists(st.integers(1, 50), min_size=3, max_size=12),
     gpus=st.lists(st.integers(0, 200), max_size=3),

@@ -109,4 +109,4 @@ class TestWhy:
 
     def test_says_where_it_runs(self) -> None:
         chosen = plan_of("Q8_0", device="gpu0")
-        assert "on the GPU" in why(chosen, [chosen, plan_of("Q4_K_M")])
+        assert "every block on the GPU" in why(chosen, [chosen, plan_of("Q4_K_M")])

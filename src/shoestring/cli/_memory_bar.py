@@ -9,12 +9,14 @@ from shoestring.planning.report_html import LABELS, by_group
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
+    from rich.padding import Padding
     from rich.text import Text
 
     from shoestring.planning.base import DevicePlan, Group, Plan
 
 WIDTH = 32  # characters for what may be used, or for the total where that is more
 
+_NAME = 5  # characters for a device's name
 _LOOK: dict[Group, tuple[str, str]] = {
     "weights": ("█", "blue"),
     "adapters": ("█", "bright_blue"),
@@ -35,7 +37,7 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
     total = device.bytes.total
     known = {group: n_bytes or 0 for group, n_bytes in by_group(device)}
     whole = max(device.budget_bytes, sum(known.values()), 1)
-    line = Text(f"{'' if lone else name + ' ':>5}")
+    line = Text(f"{'' if lone else name + ' ':>{_NAME}}")
     used = 0
     for group, n_bytes in known.items():
         block, colour = _LOOK[group]
@@ -51,15 +53,15 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
     yield line
 
 
-def legend(plan: Plan) -> Text:
+def legend(plan: Plan) -> Padding:
     """What the blocks mean, with the sums over all devices."""
+    from rich.columns import Columns
+    from rich.padding import Padding
     from rich.text import Text
 
-    line = Text("     ")
+    items = []
     for group, n_bytes in by_group(plan):
         block, colour = _LOOK[group]
-        line.append(block, style=colour)
         size = "?" if n_bytes is None else format_bytes(n_bytes)
-        line.append(f" {LABELS[group]} {size}".replace(" ", "\u00a0"))
-        line.append("   ")
-    return line
+        items.append(Text.assemble((block, colour), f" {LABELS[group]} {size}"))
+    return Padding(Columns(items, padding=(0, 3)), (0, 0, 0, _NAME))

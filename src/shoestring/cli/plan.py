@@ -221,7 +221,7 @@ def _row(plan: Plan) -> dict[str, str]:
     amounts = {
         "total": _bytes(plan.bytes.total),
         "to spare": _bytes(plan.headroom_bytes),
-        "where": " + ".join(plan.placement),
+        "where": " + ".join(name for name, device in plan.placement.items() if device.units),
     }
     if isinstance(settings, TrainingSettings):
         return {

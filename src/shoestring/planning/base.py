@@ -112,6 +112,8 @@ class TransformersSettings:
         attention: the implementation.
         cache: the kind of KV cache. `kv_precision` of a quantized one is q8_0's or q4_0's bits.
         device_map: module name → device, for accelerate; empty: everything on one device.
+        offload: whether what GPUs cannot hold may stay in main memory, and what that cannot, on the disk; such
+            weights are copied for every token.
         threads: of the CPU.
     """
 
@@ -124,6 +126,7 @@ class TransformersSettings:
     kv_precision: KvPrecision = "bf16"
     device_map: tuple[tuple[str, str], ...] = ()
     threads: int = 1
+    offload: bool = False
 
 
 @dataclass(frozen=True)

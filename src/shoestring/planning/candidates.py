@@ -100,18 +100,22 @@ def _llama_cpp_settings(hardware: Hardware, request: Request, context: int) -> L
 def _files_to_make(
     facts: ModelFacts, hardware: Hardware, request: Request, context: int, types: Sequence[str]
 ) -> Iterator[Candidate]:
-    """GGUF files that could be made of the model; none of a quantised checkpoint, which the converter does not read."""
-    if facts.quantization is not None:
-        return
+    """GGUF files that could be made of the model, where llama.cpp's converter reads it."""
     from shoestring.planning.llama_cpp.converted import as_gguf
     from shoestring.planning.llama_cpp.model import LlamaCppMemory
 
-    settings = _llama_cpp_settings(hardware, request, context)
+    settings, memory = _llama_cpp_settings(hardware, request, context), LlamaCppMemory()
     for file_type in types:
         made = as_gguf(facts, file_type)
         if made is not None:
-            note = f"This {file_type} file has yet to be made of the model; its size follows llama.cpp's own rules."
-            yield Candidate(LlamaCppMemory(), made, settings, file_type, converted=True, notes=(note,))
+            notes = [
+                f"This {file_type} file has yet to be made of the model; its size follows llama.cpp's own rules."
+            ]
+            if facts.modalities != ("text",):
+                notes.append(
+                    "llama.cpp keeps what reads images or sound in a file of its own, which is not counted."
+                )
+            yield Candidate(memory, made, settings, file_type, converted=True, notes=tuple(notes))
 
 
 def smaller_files(
@@ -256,6 +260,9 @@ def smaller(candidate: Candidate) -> list[tuple[str, Candidate]]:
             (both, replace(settings, kv_precision="q8_0", ubatch=ubatch)),
         ]
         return [(reason, replace(candidate, settings=changed)) for reason, changed in changes]
+    if isinstance(settings, TransformersSettings) and not settings.offload:
+        offloaded = "Weights that do not fit may stay outside and be copied for every token, which is slow."
+        return [(offloaded, replace(candidate, settings=replace(settings, offload=True)))]
     return []
 
 
@@ -273,6 +280,11 @@ def _nothing(facts: ModelFacts, request: Request, wanted: str | None) -> UsageEr
             f"{what} is a GGUF file, which llama.cpp runs.",
             "Choose llama_cpp, or give the original checkpoint.",
         )
+    if request.engine == LLAMA_CPP and facts.format == "safetensors":
+        from shoestring.planning.llama_cpp.converted import why_not_convertible
+
+        if reason := why_not_convertible(facts):
+            return UsageError(f"llama.cpp cannot run {what}: {reason}", "Leave the engine open.")
     return UsageError(
         f"No engine here runs {what}{on}{at}{cache}.", "Leave the engine, the precision or the cache open."
     )

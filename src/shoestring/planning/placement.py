@@ -39,11 +39,13 @@ class Rule:
     Attributes:
         last_first: the head and then the last blocks go to GPUs first, and the input stays on the CPU.
         split: whether a model may lie on several devices.
-        cpu: whether it may lie in main memory; disk: whether what is left may stay on the disk.
+        spill: whether what GPUs cannot hold may lie in main memory; disk: and what that cannot, on the disk.
+        cpu: whether it may lie in main memory as a whole.
     """
 
     last_first: bool = False
     split: bool = True
+    spill: bool = False
     cpu: bool = True
     disk: bool = False
 
@@ -51,12 +53,12 @@ class Rule:
 def rule_of(settings: EngineSettings) -> Rule:
     """The rule of the engine that takes these settings."""
     if isinstance(settings, LlamaCppSettings):
-        return Rule(last_first=True)
+        return Rule(last_first=True, spill=True)
     if isinstance(settings, TrainingSettings):
         return Rule(split=False)
     if isinstance(settings, VllmSettings):
         return Rule(split=False, cpu=False)
-    return Rule(disk=True)
+    return Rule(spill=settings.offload, disk=settings.offload)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class _Placement:
         if not self.rule.split:
             return self.on_one()
         whole = self.on_gpus(len(self.groups))
-        if fits(whole.estimate, self.budgets):
+        if fits(whole.estimate, self.budgets) or not self.rule.spill:
             return whole
         return self.experts_on_cpu() or self.with_disk(self.largest_share())
 

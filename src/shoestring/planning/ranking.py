@@ -1,7 +1,7 @@
 """Which of the plans that fit is recommended, and why.
 
-The rule, in order: what fits; not below the quality asked for; nothing on the disk; at least reading speed, where
-speeds are known; the highest precision up to 16 bits; no conversion first; speed. So a small machine gets the most
+The rule, in order: what fits; not below the quality asked for; nothing on the disk, and on a machine with a GPU no
+blocks in main memory; at least reading speed, where speeds are known; the highest precision up to 16 bits; no conversion first; speed. So a small machine gets the most
 precise weights that can still be read along, and only where none can, the fastest.
 """
 
@@ -47,12 +47,18 @@ def key(plan: Plan, request: Request) -> tuple[object, ...]:
         False,
         bits < floor,
         DISK in plan.placement,
+        spilled(plan),
         not readable,
         -min(bits, _ENOUGH_BITS) if readable else -(speed or 0.0),
         plan.converted,
         -(speed or 0.0),
         plan.bytes.total,
     )
+
+
+def spilled(plan: Plan) -> bool:
+    """Whether GPUs hold a part of the blocks only; llama.cpp's input, one unit, is in main memory always."""
+    return len(plan.placement) > 1 and CPU in plan.placement and plan.placement[CPU].units > 1
 
 
 def why(best: Plan, others: Sequence[Plan]) -> str:
@@ -62,6 +68,10 @@ def why(best: Plan, others: Sequence[Plan]) -> str:
     if not fitting:
         return "it is the only one that fits" if rivals else ""
     bits = precisions.bits(best.precision) or 0.0
+    if CPU in best.placement and len(best.placement) == 1:
+        where = "here"
+    else:
+        where = "with every block on the GPU" if not spilled(best) else "here"
     better = [
         plan
         for plan in fitting
@@ -70,5 +80,4 @@ def why(best: Plan, others: Sequence[Plan]) -> str:
     if better:
         slow = ", ".join(dict.fromkeys(plan.precision for plan in better))
         return f"{slow} would fit, too, but be slower than people read ({READING_SPEED:.0f} tokens a second)"
-    where = "on the GPU" if CPU not in best.placement else "here"
     return f"the most precise that fits and runs well {where}"

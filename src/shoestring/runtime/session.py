@@ -238,7 +238,9 @@ class Session:
         worker = Worker(process)
         probe = MemoryProbe()
         memory = probe.read()
-        limits = limits_for(self._peak_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+        limits = (
+            limits_for(self._peak_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+        )
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()
         return _Life(worker, guard, self)
