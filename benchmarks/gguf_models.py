@@ -566,44 +566,66 @@ def lfm2() -> Model:
     return Model("lfm2", pairs, tensors, 65536)
 
 
+def _lfm2moe() -> Model:
+    """The same with experts for a feed-forward in all but two blocks."""
+    model = replace(lfm2(), architecture="lfm2moe")
+    tensors = {
+        name: shape
+        for name, shape in model.tensors.items()
+        if ".ffn_" not in name or "norm" in name or int(name.split(".")[1]) < 2
+    }
+    for i in range(2, 16):
+        tensors |= _experts(f"blk.{i}.", 2048, 1792, 32)
+        tensors[f"blk.{i}.exp_probs_b.bias"] = (32,)
+    return _with(
+        replace(model, tensors=tensors),
+        leading_dense_block_count=2,
+        expert_count=32,
+        expert_used_count=4,
+        expert_feed_forward_length=1792,
+        expert_gating_func=2,
+    )
+
+
 def qwen3next() -> Model:
     """Qwen3-Next-80B-A3B: gated delta net, full attention in every fourth block."""
-    hidden, layers, state, groups, values = 2048, 48, 128, 16, 32
+    model = _gated_delta_net("qwen3next", 48, 151936, experts=512, used=10)
+    return replace(model, dtype="Q4_K")
+
+
+def _gated_delta_net(
+    architecture: str, layers: int, vocabulary: int, *, experts: int = 0, used: int = 0, **more: Value
+) -> Model:
+    hidden, inner, state, groups, values = 2048, 5120, 128, 16, 32
     key_dim, value_dim = state * groups, state * values
-    tensors = _ends(hidden, 151936)
+    rates = {"ba": 2 * values} if architecture == "qwen3next" else {"alpha": values, "beta": values}
+    tensors = _ends(hidden, vocabulary)
     for i in range(layers):
         block = f"blk.{i}."
         tensors |= _norms(block, hidden, "attn_norm", "post_attention_norm")
         if i % 4 == 3:
             tensors |= _attention(block, hidden, 16, 2, 256, qk_norm=256, wide=2 * 16 * 256)
         else:
-            tensors |= {
+            tensors |= {f"{block}ssm_{name}.weight": (hidden, n) for name, n in rates.items()} | {
                 block + "attn_qkv.weight": (hidden, 2 * key_dim + value_dim),
                 block + "attn_gate.weight": (hidden, value_dim),
                 block + "ssm_conv1d.weight": (4, 2 * key_dim + value_dim),
                 block + "ssm_dt.bias": (values,),
                 block + "ssm_a": (values,),
-                block + "ssm_ba.weight": (hidden, 2 * values),
                 block + "ssm_norm.weight": (state,),
                 block + "ssm_out.weight": (value_dim, hidden),
             }
-        tensors |= _experts(block, hidden, 512, 512, 512)
-        tensors[block + "ffn_gate_inp_shexp.weight"] = (hidden,)
-    pairs = _pairs(
-        layers,
-        hidden,
-        16,
-        2,
-        5120,
-        262144,
-        64,
-        expert_count=512,
-        expert_used_count=10,
-        expert_feed_forward_length=512,
-        expert_shared_feed_forward_length=512,
-    )
+        if experts:
+            tensors |= _experts(block, hidden, 512, experts, 512)
+            tensors[block + "ffn_gate_inp_shexp.weight"] = (hidden,)
+        else:
+            tensors |= _feed_forward(block, hidden, inner)
+    pairs = _pairs(layers, hidden, 16, 2, inner, 262144, 64, **more)
     pairs |= {"attention.key_length": 256, "attention.value_length": 256}
-    return Model("qwen3next", pairs | _state(4, value_dim, state, values, groups), tensors, 151936, "Q4_K")
+    if experts:
+        pairs |= {"expert_count": experts, "expert_used_count": used, "expert_feed_forward_length": 512}
+        pairs["expert_shared_feed_forward_length"] = 512
+    return Model(architecture, pairs | _state(4, value_dim, state, values, groups), tensors, vocabulary)
 
 
 def gemma3n() -> Model:
@@ -836,6 +858,7 @@ ALIKE: dict[str, Callable[[], Model]] = {
         "hunyuan-moe", qk_norm=64, shared=512, expert_shared_feed_forward_length=512, **_SHARED
     ),
     "internlm2": lambda: _small("internlm2"),
+    "lfm2moe": _lfm2moe,
     "maincoder": lambda: _small("maincoder", qk_norm=64),
     "minicpm": lambda: _small("minicpm"),
     "minimax-m2": lambda: _added(
@@ -849,6 +872,10 @@ ALIKE: dict[str, Callable[[], Model]] = {
     "orion": lambda: _layer_normed(_small("orion"), bias=True),
     "phimoe": lambda: _added(_phimoe(), attn_output__bias=(1024,)),
     "qwen2vl": lambda: _small("qwen2vl", bias=True, rope__dimension_sections=_SECTIONS),
+    "qwen35": lambda: _gated_delta_net("qwen35", 8, 512, rope__dimension_sections=[11, 11, 10, 0]),
+    "qwen35moe": lambda: _gated_delta_net(
+        "qwen35moe", 8, 512, experts=64, used=8, rope__dimension_sections=[11, 11, 10, 0]
+    ),
     "qwen3vl": lambda: _small("qwen3vl", qk_norm=64, rope__dimension_sections=_SECTIONS),
     "qwen3vlmoe": lambda: _small_mixture(
         "qwen3vlmoe", qk_norm=64, expert_feed_forward_length=512, rope__dimension_sections=_SECTIONS

@@ -97,8 +97,11 @@ STATES = {
     "granitehybrid": "mamba2",
     "jamba": "mamba",
     "lfm2": "short_conv",
+    "lfm2moe": "short_conv",
     "mamba": "mamba",
     "mamba2": "mamba2",
+    "qwen35": "linear_attention",
+    "qwen35moe": "linear_attention",
     "qwen3next": "linear_attention",
 }
 """Architectures with recurrent layers, and the kind of their state."""
@@ -112,13 +115,17 @@ LATENT = frozenset({"deepseek2"})
 SHARED_CACHES = {"gemma3n": 20}
 """Architectures whose last layers read the keys and values of earlier ones: how many have their own."""
 
+GATED_ATTENTION = frozenset({"qwen35", "qwen35moe", "qwen3next"})
+"""Architectures of which every query comes with a gate for what its attention gives; between such layers lie
+recurrent ones, named in the header or in a fixed rhythm."""
+
 _COUNTED_HERE = {
     "attention.kv_lora_rank": LATENT,
     "attention.shared_kv_layers": frozenset(SHARED_CACHES),
-    "attention.recurrent_layers": frozenset({"qwen3next"}),
-    "ssm.state_size": frozenset(STATES) - {"lfm2"},
-    "ssm.conv_kernel": frozenset(STATES) - {"lfm2"},
-    "shortconv.l_cache": frozenset({"lfm2"}),
+    "attention.recurrent_layers": GATED_ATTENTION,
+    "ssm.state_size": frozenset(STATES) - {"lfm2", "lfm2moe"},
+    "ssm.conv_kernel": frozenset(STATES) - {"lfm2", "lfm2moe"},
+    "shortconv.l_cache": frozenset({"lfm2", "lfm2moe"}),
 }
 
 UNCOUNTED_KEYS = {

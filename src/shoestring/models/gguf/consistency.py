@@ -82,7 +82,7 @@ def _check_projection(
     dim_k, dim_v = (
         (shape.sliding_dim_k, shape.sliding_dim_v) if slides else (shape.head_dim_k, shape.head_dim_v)
     )
-    gated = 2 if shape.architecture == "qwen3next" else 1  # each query comes with a gate
+    gated = 2 if shape.architecture in rules.GATED_ATTENTION else 1  # each query comes with a gate
     expected = {
         "attn_q.weight": (shape.hidden_size, gated * shape.heads[layer] * dim_k),
         "attn_k.weight": (shape.hidden_size, shape.kv_heads[layer] * dim_k),

@@ -23,7 +23,6 @@ from shoestring.models.gguf.hyperparameters import MAX_WIDTH, Hyperparameters, K
 
 _GATES = 4  # llama_expert_gating_func_type: none, softmax, sigmoid, softmax of the chosen, and one more
 _ATTENTION_NODES, _STATE_NODES = 38, 80  # of a block besides its experts, at least
-_ROOMY = frozenset({"qwen3next", "qwen35", "qwen35moe"})  # 32 nodes a tensor
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(ffn_(?:gate_)?up_exps|ffn_down_exps|ffn_up_shexp|ffn_up|ffn_down)\.weight")
 
@@ -59,13 +58,13 @@ def read_layers(
 
 def _check_experts(keys: Keys, layers: list[LayerFacts], n_tensors: int) -> None:
     """The graph of a mixture has two nodes for every expert used, and llama.cpp aborts where they are too many:
-    it makes room for eight a tensor (`graph_max_nodes` in src/llama-context.cpp). What is counted is less than all.
+    it makes room for eight a tensor, of Qwen3-Next for 32 (`graph_max_nodes` in src/llama-context.cpp). What is counted is less than all.
     """
     keys.count("expert_gating_func", 0, _GATES)
     mixtures = [(layer.experts.used, layer.state) for layer in layers if layer.experts]
     nodes = sum(2 * used + (_STATE_NODES if state else _ATTENTION_NODES) for used, state in mixtures)
     room = max(1024, 8 * n_tensors)
-    if nodes > room and keys.architecture not in _ROOMY:
+    if nodes > room and keys.architecture not in rules.GATED_ATTENTION:
         raise keys.invalid(
             f"{max(used for used, _ in mixtures):,} experts used for one token are more than llama.cpp can lay out"
         )
@@ -115,9 +114,9 @@ def _recurrent(keys: Keys, shape: Hyperparameters) -> tuple[bool, ...]:
         return (False,) * shape.layers
     if shape.architecture in rules.WITHOUT_ATTENTION or shape.architecture == "falcon-h1":
         return (True,) * shape.layers
-    if shape.architecture != "qwen3next":
+    if shape.architecture not in rules.GATED_ATTENTION:
         return tuple(kv_heads == 0 for kv_heads in shape.kv_heads)
-    stored = keys.header.metadata.get("qwen3next.attention.recurrent_layers")
+    stored = keys.header.metadata.get(f"{shape.architecture}.attention.recurrent_layers")
     if isinstance(stored, NumberArray):
         return tuple(bool(flag) for flag in keys.flags("attention.recurrent_layers", shape.layers))
     interval = keys.count("full_attention_interval", 1, MAX_WIDTH) or 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoestring.models.architecture import GATED_ATTENTION
 from shoestring.models.facts import AttentionFacts, LatentFacts
 from shoestring.planning.llama_cpp.graph import F16, I64, Graph
 from shoestring.planning.llama_cpp.graph_memory import Tensor
@@ -30,7 +31,7 @@ def attention(g: Graph, i: int, a: AttentionFacts, x: Tensor) -> Tensor:
         return _uncompressed(g, i, a, x)
     q, k, v = _project(g, i, a, x)
     mixed = _attend(g, a, q, k, v) if a.shares_cache_of is None else _read_only(g, a, q)
-    if g.facts.architecture == "qwen3next":
+    if g.facts.architecture in GATED_ATTENTION:
         mixed = _gated(g, a, q, mixed)
     return g.linear(f"blk.{i}.attn_output", mixed)
 
@@ -109,7 +110,7 @@ def _mix(g: Graph, a: AttentionFacts, q: Tensor, dim: int, *, latent: str = "") 
 
 
 def _gated(g: Graph, a: AttentionFacts, q: Tensor, mixed: Tensor) -> Tensor:
-    """Qwen3-Next: the query's matrix makes a gate, too, for what the attention gives."""
+    """Qwen3-Next and 3.5: the query's matrix makes a gate, too, for what the attention gives."""
     while q.sources and q.view_of is None:
         q = q.sources[0]
     gate = g.op(mixed.shape, g.view(q))

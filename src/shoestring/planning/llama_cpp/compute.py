@@ -21,9 +21,30 @@ ONE_AFTER_THE_OTHER = frozenset(
     {
         *("arcee", "bailingmoe", "deepseek", "deepseek2", "dots1", "ernie4_5", "ernie4_5-moe", "exaone"),
         *("exaone4", "gemma", "gemma2", "gemma3", "glm4", "glm4moe", "gpt-oss", "gpt2", "granite"),
-        *("granitehybrid", "granitemoe", "hunyuan-dense", "hunyuan-moe", "internlm2", "jamba", "lfm2"),
+        *(
+            "granitehybrid",
+            "granitemoe",
+            "hunyuan-dense",
+            "hunyuan-moe",
+            "internlm2",
+            "jamba",
+            "lfm2",
+            "lfm2moe",
+        ),
         *("llama", "maincoder", "minicpm", "minimax-m2", "mistral3", "nemotron", "olmo2", "olmoe", "orion"),
-        *("phi3", "phimoe", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3next", "qwen3vl"),
+        *(
+            "phi3",
+            "phimoe",
+            "qwen2",
+            "qwen2moe",
+            "qwen2vl",
+            "qwen3",
+            "qwen35",
+            "qwen35moe",
+            "qwen3moe",
+            "qwen3next",
+            "qwen3vl",
+        ),
         *("qwen3vlmoe", "seed_oss", "smollm3", "starcoder2", "xverse"),
     }
 )
@@ -37,10 +58,12 @@ OF_THEIR_OWN = frozenset({"falcon-h1", "gemma3n", "gptneox", "mamba", "mamba2", 
 ARCHITECTURES = ONE_AFTER_THE_OTHER | SIDE_BY_SIDE | OF_THEIR_OWN
 """Architectures whose graph is known, each held against the engine's own figure in the tests."""
 
-_STREAM_FIRST = frozenset({"jamba", "lfm2"})
+_STREAM_FIRST = frozenset({"jamba", "lfm2", "lfm2moe"})
 """Architectures that add a result to the stream, not the stream to a result: it decides which is overwritten."""
 
-_NORMED_BEFORE_FEED_FORWARD = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
+_NORMED_BEFORE_FEED_FORWARD = frozenset(
+    {"glm4moe", "gpt-oss", "qwen35", "qwen35moe", "qwen3next", "seed_oss"}
+)
 """Architectures whose `post_attention_norm` comes behind the addition, in the place of `ffn_norm`."""
 
 _SAME_LAYERS = 4

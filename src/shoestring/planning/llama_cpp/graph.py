@@ -21,7 +21,7 @@ LAYER_NORM = frozenset(
 )
 """Architectures that normalise with the mean, too; ggml cannot do that in place."""
 
-SEEING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe"})
+SEEING = frozenset({"qwen2vl", "qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"})
 """Architectures whose rotary positions have several axes."""
 
 Shape = tuple[int, ...]

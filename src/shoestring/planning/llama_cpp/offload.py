@@ -41,7 +41,7 @@ def unit_of(tensor_name: str, architecture: str) -> str:
     block = _BLOCK.match(tensor_name)
     if block is not None:
         return f"blk.{block[1]}.experts" if _EXPERTS.search(tensor_name) else f"blk.{block[1]}"
-    if architecture == "lfm2" and tensor_name == "token_embd_norm.weight":
+    if architecture.startswith("lfm2") and tensor_name == "token_embd_norm.weight":
         return OUTPUT  # what it calls so is the norm before the head
     return OUTPUT if tensor_name.startswith(_WITH_THE_HEAD) else INPUT
 

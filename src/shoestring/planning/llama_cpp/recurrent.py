@@ -113,7 +113,7 @@ def _mamba2(g: Graph, block: str, state: StateFacts, x: Tensor) -> Tensor:
 
 
 def _delta_net(g: Graph, block: str, state: StateFacts, x: Tensor) -> Tensor:
-    """Gated delta net (arXiv:2412.06464) of Qwen3-Next."""
+    """Gated delta net (arXiv:2412.06464) of Qwen3-Next and Qwen3.5."""
     each = g.tokens // g.batch
     inner, heads = g.shape(block + "ssm_out.weight")[0], g.shape(block + "ssm_dt.bias")[0]
     dim = inner // heads
@@ -124,12 +124,7 @@ def _delta_net(g: Graph, block: str, state: StateFacts, x: Tensor) -> Tensor:
     kept = _stored(g, state.state_values)
     mixed = _convolution(g, block, state, joined)
     q, k = (_repeated(g, mixed, dim, groups, heads, each) for _ in range(2))
-    small = g.linear(block + "ssm_ba", x)
-    decay = g.op((heads, each, g.batch), g.view(small))
-    for _ in range(3):  # shift, softplus, scale
-        decay = g.op(decay.shape, decay, in_place=True)
-    beta = g.op((heads, each, g.batch), g.view(small))
-    beta = g.op(beta.shape, beta, in_place=True)
+    decay, beta = _rates(g, block, x, (heads, each, g.batch))
     result = g.op(
         (inner, g.tokens + dim * g.batch), q, k, g.view(mixed), g.view(decay), g.view(beta), g.view(kept)
     )
@@ -141,12 +136,25 @@ def _delta_net(g: Graph, block: str, state: StateFacts, x: Tensor) -> Tensor:
     return g.view(g.linear(block + "ssm_out", g.view(out, (inner, each, g.batch))), (g.hidden, g.tokens))
 
 
+def _rates(g: Graph, block: str, x: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """How fast each head forgets, and how much of the new it takes in."""
+    if g.has(block + "ssm_ba.weight"):  # both from one matrix
+        small = g.linear(block + "ssm_ba", x)
+        decay, beta = (g.op(shape, g.view(small)) for _ in range(2))
+    else:
+        decay = g.view(g.linear(block + "ssm_alpha", x), shape)
+        beta = g.view(g.linear(block + "ssm_beta", x), shape)
+    for _ in range(3):  # shift, softplus, scale
+        decay = g.op(shape, decay, in_place=True)
+    return decay, g.op(shape, beta, in_place=True)
+
+
 def _repeated(g: Graph, mixed: Tensor, dim: int, groups: int, heads: int, each: int) -> Tensor:
     """Normalised queries or keys, repeated for every head of values."""
     shape = (dim, groups, each, g.batch)
     y = g.op(shape, g.view(mixed, shape))
     y = g.op(shape, y, in_place=True)
-    if heads == groups:
+    if heads == groups or g.facts.architecture != "qwen3next":  # the others' kernel repeats by itself
         return y
     return g.view(g.op((dim, heads, each, g.batch), g.view(y)), (dim, heads, each, g.batch))
 
