@@ -8,6 +8,7 @@ wheels: glibc's allocator, and libstdc++ strings of the old ABI, which share one
 
 from __future__ import annotations
 
+from shoestring.models.architecture import GATED_ATTENTION
 from shoestring.models.facts import ModelFacts, TokenizerFacts
 from shoestring.planning.base import LlamaCppSettings
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
@@ -35,6 +36,8 @@ _GRAPH_TENSOR = 368  # ggml_tensor_overhead(): a tensor and its object header
 _GRAPHS_KEPT = 3  # llama_context keeps one graph to reserve with and two to reuse
 _SCHEDULED_NODE = 352 + 32  # ggml_gallocr: where a node and its ten sources, and where a leaf is placed
 _SLOTS_PER_TENSOR, _FEWEST_SLOTS = 8, 1024  # llama_context::graph_max_nodes
+_SLOTS_OF_DELTA_NETS = 32
+_DOWN = ".ffn_down_exps."
 
 
 def vocabulary_bytes(tokenizer: TokenizerFacts) -> int:
@@ -74,7 +77,8 @@ def header_bytes(tokenizer: TokenizerFacts) -> int:
 
 def graph_bytes(facts: ModelFacts) -> int:
     """Bytes of the computation graphs' own records, which grow with the number of tensors, not with their size."""
-    slots = max(_FEWEST_SLOTS, _SLOTS_PER_TENSOR * len(facts.tensors))
+    per_tensor = _SLOTS_OF_DELTA_NETS if facts.architecture in GATED_ATTENTION else _SLOTS_PER_TENSOR
+    slots = max(_FEWEST_SLOTS, per_tensor * len(facts.tensors))
     hash_slots = 1 << (2 * slots - 1).bit_length()
     graph = slots * (_GRAPH_TENSOR + 2 * 8) + hash_slots * (8 + 4)
     nodes = slots // 2
@@ -85,10 +89,17 @@ def work_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     """Bytes of the threads' work space: a micro-batch converted to the type that the weights multiply with.
 
     Source: `ggml_graph_plan` in `ggml/src/ggml-cpu/ggml-cpu.c`. Without flash attention it also holds the
-    attention weights of all heads in half precision.
+    attention weights of all heads in half precision. Every expert that a token uses leads back a row of its own.
     """
     n_tokens = min(settings.ubatch, padded_context(settings) * settings.batch)
-    rows = (t.shape[0] * _converted(t.dtype) for t in facts.tensors if len(t.shape) > 1)
+    used = {f"blk.{i}.": layer.experts.used for i, layer in enumerate(facts.layers) if layer.experts}
+    rows = (
+        t.shape[0]
+        * _converted(t.dtype)
+        * (used.get(t.name[: t.name.find("ffn_")], 1) if _DOWN in t.name else 1)
+        for t in facts.tensors
+        if len(t.shape) > 1
+    )
     work = n_tokens * max(rows, default=0.0)
     if not settings.flash_attention:
         heads = max((layer.attention.heads for layer in facts.layers if layer.attention), default=0)
