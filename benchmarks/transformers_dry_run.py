@@ -11,6 +11,7 @@ words; neither counts as agreement or disagreement.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -142,6 +143,7 @@ def _arguments() -> Any:
 def main() -> int:
     """Print the table; 1 where a figure is outside its bound."""
     wanted = _arguments()
+    logging.disable(logging.WARNING)  # bitsandbytes has one for every matrix product
     hardware = replace(probe(), gpus=(GPU,) if wanted.gpu else ())
     groups = " ".join(f"{group + ' MB':>10} {'library':>10} {'%':>7} " for group in BOUNDS)
     print(f"{'family':19} {'':7} {'':5} {groups} {'s':>5}")
