@@ -10,7 +10,7 @@ baseline, measured anew (`shoestring.planning.llama_cpp.runtime.BASELINE_BYTES`)
 
 Exit status 1 when a figure is out of its bounds. Totals: 2 % in the mean, 5 % at worst, never more than 1 % below
 the measurement. Cache within 1 % of the engine's figure, compute within 5 %. Models of 1 and 8 billion parameters have
-random weights and are removed after use; one that the machine has no room for is left out, and that is printed.
+random weights and are removed after use; what the machine has no room for is left out, and that is printed.
 `--only` takes the lines that match (`smollm2 .* batch 4`); `--json` prints one document with every term.
 """
 
@@ -35,6 +35,7 @@ import random_gguf
 import smollm2_checkpoint
 
 from shoestring.engines.base import Sampling
+from shoestring.errors import WorkerDiedError
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.hardware.probe import probe
 from shoestring.models.facts import ModelFacts
@@ -335,7 +336,10 @@ def compare_all(models: Sequence[Model], only: str, quick: bool) -> Iterator[Com
         elif chosen:
             with model.open() as facts:
                 for settings in chosen:
-                    yield compare(model, facts, settings)
+                    try:
+                        yield compare(model, facts, settings)
+                    except WorkerDiedError as error:
+                        print(f"{model.name:>12} {describe(settings)}: {error}", file=sys.stderr)
 
 
 def engine_lines(quick: bool) -> Iterator[tuple[str, bool]]:
