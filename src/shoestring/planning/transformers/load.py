@@ -3,43 +3,85 @@
 The worker hands the library tensors that are read when they are asked for (`safe_open(…, backend="pread")`), one
 at a time (`HF_DEACTIVATE_ASYNC_LOAD`), so beside what is loaded already there is one tensor as it is stored, and
 what its conversion takes. Mapped into memory, as the library does by itself, the whole file would be resident, too.
-Sources: `core_model_loading.py` of transformers 5.24, `backends/cpu/ops.py` of bitsandbytes 0.50.
+Sources: `core_model_loading.py` of transformers 5.24 (the order of tensors; `_materialize_copy`), `backends/*/ops.py`
+of bitsandbytes 0.50.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 
 from shoestring.models.facts import ModelFacts
-from shoestring.planning.base import TransformersSettings
+from shoestring.planning.base import CPU, DISK, TransformersSettings
 from shoestring.planning.transformers.kv_cache import DTYPE_BYTES
-from shoestring.planning.transformers.modules import Module
-from shoestring.planning.transformers.weights import is_quantized
+from shoestring.planning.transformers.modules import Module, modules
+from shoestring.planning.transformers.weights import is_quantized, module_bytes, stored_by_module
 
 _STORED_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
-_INT8_TEMPORARIES = 2 + 2 + 4 + 4
-"""Bytes a weight while a matrix becomes int8: in fp16, its magnitudes or outliers, scaled in fp32, rounded."""
-_FOUR_BIT_TEMPORARIES = 2
-"""Beside the stored tensor: a copy in the model's dtype, where the file has another."""
+_INT8_TEMPORARIES = 2 + 4 + 2
+"""Bytes a weight while a matrix becomes int8: in fp16, scaled in fp32, and its magnitudes."""
+_FOUR_BIT_TEMPORARIES = 4 + 4 + 4 + 1 + 2
+"""While one becomes 4-bit: in fp32, scaled, its codes as int32, as bytes, and the halves that are packed."""
+_NUMBER = re.compile(r"(\d+)")
 
 
-def passing_bytes(facts: ModelFacts, settings: TransformersSettings, found: Iterable[Module]) -> int:
-    """Bytes beside the loaded weights at the worst moment of loading: the tensors in passing, and their conversion.
+def loading_peaks(
+    facts: ModelFacts, settings: TransformersSettings, places: Mapping[str, str]
+) -> dict[str, int]:
+    """Bytes of weights and of what passes beside them at the worst moment, by device.
 
-    Experts are stored one by one and stacked: those of one parameter lie there twice for a moment.
+    Args:
+        places: the device of every module by name. What goes to a GPU is read in main memory and converted there,
+            in its full precision; what goes to the disk passes through main memory only.
     """
-    stored = max((_STORED_BYTES.get(t.dtype, 1) for t in facts.tensors), default=2)
-    wanted = DTYPE_BYTES[settings.compute_dtype]
-    return max((_passing(m, facts, settings, stored, wanted) for m in found), default=0)
+    stored = stored_by_module(facts) if settings.precision == "stored" else None
+    width = max((_STORED_BYTES.get(t.dtype, 1) for t in facts.tensors), default=2)
+    held: dict[str, int] = defaultdict(int)
+    peak: dict[str, int] = defaultdict(int)
+    for module in sorted(modules(facts), key=_order):
+        device = places[module.name]
+        size = _size(module, facts, settings, stored)
+        passing = _passing(module, facts, settings, width)
+        here = held[CPU] + (passing if device == CPU else _read(module, size, width))
+        if device == CPU:
+            here += size
+        peak[CPU] = max(peak[CPU], here)
+        if device not in (CPU, DISK):
+            peak[device] = max(peak[device], held[device] + size + passing)
+        if device != DISK:
+            held[device] += size
+    return {device: max(peak[device], held[device]) for device in {*peak, *held}}
 
 
-def _passing(
-    module: Module, facts: ModelFacts, settings: TransformersSettings, stored: int, wanted: int
+def _order(module: Module) -> list[tuple[int, int, str]]:
+    """The library's order: names part by part, numbers as numbers (`dot_natural_key`)."""
+    parts = _NUMBER.split(module.name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def _size(
+    module: Module, facts: ModelFacts, settings: TransformersSettings, stored: Mapping[str, int] | None
 ) -> int:
+    if stored is not None:
+        return stored[module.name]
+    return module_bytes(module, facts, settings.precision, settings.compute_dtype).held
+
+
+def _read(module: Module, size: int, width: int) -> int:
+    return max(size, module.parameters * width)
+
+
+def _passing(module: Module, facts: ModelFacts, settings: TransformersSettings, width: int) -> int:
+    """Beside the module itself: its tensor as stored and the copies its conversion takes."""
+    wanted = DTYPE_BYTES[settings.compute_dtype]
     if is_quantized(module, facts, settings.precision):
-        converted = wanted if wanted != stored else 0
+        converted = wanted if wanted != width else 0
         extra = _INT8_TEMPORARIES if settings.precision == "int8" else _FOUR_BIT_TEMPORARIES
-        return module.parameters * (stored + converted + extra)
+        return module.parameters * (width + converted + extra)
+    if settings.precision == "stored":
+        return 0
     if module.kind == "experts":
         return module.parameters * wanted  # collected one by one, then stacked
-    return module.parameters * stored if wanted != stored else 0
+    return module.parameters * width if wanted != width else 0

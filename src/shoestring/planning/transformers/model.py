@@ -13,7 +13,7 @@ from shoestring.planning.base import CPU, DISK, Assignment, Estimate, Group, Ter
 from shoestring.planning.transformers import runtime
 from shoestring.planning.transformers.compute import Compute, compute
 from shoestring.planning.transformers.kv_cache import cache_bytes, layer_bytes
-from shoestring.planning.transformers.load import passing_bytes
+from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
 from shoestring.planning.transformers.units import Part, part_bytes, parts, unit_of
 from shoestring.planning.transformers.weights import buffer_bytes, footprint_bytes, is_quantized
@@ -21,12 +21,8 @@ from shoestring.planning.transformers.weights import buffer_bytes, footprint_byt
 NEVER_RUN = "The figures for GPUs follow the library's source; they were never measured on one."
 _GGUF = "How transformers holds a GGUF file is not modelled; the llama.cpp engine has figures for it."
 _NO_TOKENIZER = "The model's vocabulary is not here, and so its tables have no figure."
-_NOT_SPLIT = (
-    "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
-)
-_EXPERTS_STAY = (
-    "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."
-)
+_NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
+_EXPERTS_STAY = "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."
 _QUANTIZED = frozenset({"int8", "nf4", "nf4-dq", "fp4", "fp4-dq"})
 _PACKS_4BIT = "avx512_bf16"
 """The processor feature at which bitsandbytes rearranges 4-bit weights for the CPU."""
@@ -172,24 +168,35 @@ class _Estimator:
         yield Term("worker", "runtime", CPU, runtime.worker_bytes(self.settings))
         yield Term("tokenizer", "runtime", CPU, runtime.tokenizer_bytes(self.facts.tokenizer))
         yield Term("modules", "runtime", CPU, self._objects())
+        if not self.gpus:
+            yield Term(
+                "kernels", "runtime", CPU, runtime.outlier_kernel_bytes(self.settings, len(self.quantized))
+            )
+        if self.packed and self.quantized and self.settings.precision != "int8":
+            holes = runtime.repacking_holes(self.facts, self.settings, self.modules)
+            yield Term("repacking_holes", "runtime", CPU, holes)
         for gpu in self.gpus:
             yield Term("cuda_context", "runtime", gpu, runtime.CUDA_CONTEXT_BYTES)
 
+    @cached_property
+    def quantized(self) -> tuple[Module, ...]:
+        return tuple(m for m in self.modules if is_quantized(m, self.facts, self.settings.precision))
+
     def _objects(self) -> int:
-        quantized = sum(is_quantized(m, self.facts, self.settings.precision) for m in self.modules)
-        return runtime.object_bytes(self.facts, self.modules, quantized)
+        return runtime.object_bytes(self.facts, self.modules, len(self.quantized))
 
     def load_peak(self) -> dict[str, int]:
         """The worker before it computes, the weights, and one tensor in passing: read in RAM, converted in place."""
         peak: dict[str, int] = defaultdict(int)
         peak[CPU] += runtime.loading_worker_bytes(self.settings)
         peak[CPU] += runtime.tokenizer_bytes(self.facts.tokenizer) + self._objects()
-        for part, device in zip(self.parts, self.assignment, strict=True):
-            if device != DISK:
-                peak[device] += part_bytes(part, self.facts, self.settings, packed=False)
-        passing = passing_bytes(self.facts, self.settings, self.modules)
-        for device in {CPU, *self.gpus}:
-            peak[device] += passing
+        places = {
+            m.name: device
+            for part, device in zip(self.parts, self.assignment, strict=True)
+            for m in part.modules
+        }
+        for device, n_bytes in loading_peaks(self.facts, self.settings, places).items():
+            peak[device] += n_bytes
         for gpu in self.gpus:
             peak[gpu] += runtime.CUDA_CONTEXT_BYTES
         return dict(peak)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from shoestring.models.facts import ModelFacts, TokenizerFacts
 from shoestring.planning.base import TransformersSettings
 from shoestring.planning.transformers.modules import Module
+from shoestring.planning.transformers.weights import is_quantized, scale_bytes
 
 IMPORTS_BYTES = 363_400_000
 """Interpreter, torch, transformers and what loading a model imports, before anything was computed."""
@@ -30,6 +31,11 @@ _MODULES_WITHOUT_WEIGHT = 4
 _STRING = 32  # heap chunk of a string of up to 24 bytes
 _ENTRY = 32 + 1  # hash table: a string's three words, an id; one control byte
 _MERGE = 16 + 1  # two ids → rank and id; one control byte
+_OUTLIER_KERNEL_BYTES, _KERNELS_KEPT = 300_000, 64
+"""int8 layers multiply outlier columns apart; oneDNN generates code for every number of them and keeps the last 64
+(the worker sets ONEDNN_PRIMITIVE_CACHE_CAPACITY; the default keeps 1024)."""
+_OWN_PAGES = 128 * 1024
+"""A block from here on gets pages of its own from glibc, and gives them back (MALLOC_MMAP_THRESHOLD_)."""
 _HOLES_PER_TOKEN, _HOLES_PER_MERGE = 80, 60
 """What reading the JSON leaves between the tables, in holes too small to give back: measured on vocabularies of
 50,000 to 250,000 tokens, with and without merges, to 15 %."""
@@ -74,6 +80,21 @@ def object_bytes(facts: ModelFacts, found: tuple[Module, ...], quantized: int) -
     """
     count = len(found) + _MODULES_WITHOUT_WEIGHT * len(facts.layers)
     return MODULE_BYTES * count + QUANTIZED_MODULE_BYTES * quantized
+
+
+def outlier_kernel_bytes(settings: TransformersSettings, quantized: int) -> int:
+    """Bytes of code that oneDNN keeps for int8 layers' outliers on a CPU."""
+    if settings.precision != "int8":
+        return 0
+    return min(2 * quantized, _KERNELS_KEPT) * _OUTLIER_KERNEL_BYTES
+
+
+def repacking_holes(facts: ModelFacts, settings: TransformersSettings, found: tuple[Module, ...]) -> int:
+    """Bytes that rearranging 4-bit weights leaves in the heap: old copies too small to have pages of their own."""
+    quantized = [m for m in found if is_quantized(m, facts, settings.precision)]
+    double = settings.precision.endswith("-dq")
+    old = [n for m in quantized for n in (m.parameters // 2, scale_bytes(m.parameters, double=double))]
+    return sum(n for n in old if n < _OWN_PAGES)
 
 
 def _slots(entries: int) -> int:

@@ -181,9 +181,19 @@ def _owner(name: str, known: set[str]) -> str:
 def buffer_bytes(facts: ModelFacts) -> int:
     """Bytes of the model's buffers, which no checkpoint holds: the rotary frequencies, kept twice in fp32.
 
-    One table a model; Gemma 3 has one for sliding and one for full layers, and its embedding a scale.
-    Towers have small position tables of their own that are not counted: 33 kB in Gemma 3.
+    One table a model; Gemma 3 has one for sliding and one for full layers, and its embedding a scale. A vision tower
+    numbers its patches, Falcon-H1 keeps a multiplier for every channel that a mixer projects to. Llama 4's table of
+    the tower's frequencies is not counted (0.2 MB).
     """
+    found = modules(facts)
+    patches = sum(8 * m.out_features for m in found if m.tower and m.name.endswith(".position_embedding"))
+    mixers = (
+        [m for m in found if m.name.endswith(".mamba.in_proj")] if facts.architecture == "falcon_h1" else []
+    )
+    return patches + _rotary_bytes(facts) + sum(2 * m.out_features for m in mixers)
+
+
+def _rotary_bytes(facts: ModelFacts) -> int:
     attention = [layer.attention for layer in facts.layers if layer.attention]
     if not attention or facts.architecture in _WITHOUT_ROTATION:
         return 0
