@@ -1,0 +1,46 @@
+"""The guides' examples are run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDES = {path.name: path.read_text() for path in sorted(DOCS.glob("*.md"))}
+COMMANDS = [
+    line
+    for text in GUIDES.values()
+    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("shoestring ")
+]
+EXAMPLES = [
+    block for text in GUIDES.values() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+]
+pytestmark = pytest.mark.usefixtures("smollm2_files")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works(command: str) -> None:
+    arguments = [sys.executable, "-m", *shlex.split(command)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_works(example: str) -> None:
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "llama_cpp" in done.stdout
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_links_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", GUIDES[name])
+    assert all((DOCS / link).exists() for link in links)
