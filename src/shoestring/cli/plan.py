@@ -11,7 +11,7 @@ from shoestring.cli import _options
 from shoestring.cli._errors import DOES_NOT_FIT
 from shoestring.cli._output import present
 from shoestring.cli._progress import FetchDisplay
-from shoestring.models.facts import NO_CONTEXT_LIMIT
+from shoestring.planning.report_text import LEFT, most_that_fits, rows_of, settings_of, speed
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
 
     first = found.plans[0]
     yield Text.assemble((found.model, "bold"), f" on {found.hardware}")
-    yield Text(_settings(first), style="dim")
+    yield Text(settings_of(first), style="dim")
     yield ""
     yield from _devices(first)
     yield ""
@@ -115,24 +115,6 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
     if found.recommended:
         yield ""
         yield Text.assemble(("▸ What would fit: ", "bold"), found.plans[found.recommended].reason)
-
-
-def _settings(plan: Plan) -> str:
-    from shoestring.planning.base import TrainingSettings
-
-    settings = plan.settings
-    if isinstance(settings, TrainingSettings):
-        checkpointing = "with" if settings.gradient_checkpointing else "without"
-        return (
-            f"{settings.method} · {plan.precision} weights · {plan.context:,} tokens × {plan.batch} at once × "
-            f"{settings.accumulation} accumulated · {settings.optimizer} · {checkpointing} gradient checkpointing · "
-            f"by {plan.method}"
-        )
-    batch = "" if plan.batch == 1 else f" × {plan.batch} sequences"
-    return (
-        f"context {plan.context:,}{batch} · {plan.precision} weights · {plan.kv_precision} cache · "
-        f"{plan.engine} · by {plan.method}"
-    )
 
 
 def _devices(plan: Plan) -> Iterator[RenderableType]:
@@ -158,36 +140,12 @@ def _limits(found: PlanReport) -> Iterator[RenderableType]:
     from rich.text import Text
 
     first = found.plans[0]
-    if first.bytes.total is not None:
-        if found.largest_context is None:
-            yield Text("No context fits with these settings.")
-        else:
-            yield Text(_most(found.largest_context, found.largest_batch or 0, first))
-    speed = first.tokens_per_s
-    if speed.estimate is not None:
-        limit = "" if speed.limit is None else f"; the memory's limit is {_rate(speed.limit)}"
-        yield Text(f"About {_rate(speed.estimate)} tokens a second{limit}.")
-    elif speed.limit is not None:
-        yield Text(f"At most {_rate(speed.limit)} tokens a second: the memory's limit.")
+    if sentence := most_that_fits(found):
+        yield Text(sentence)
+    if sentence := speed(first):
+        yield Text(sentence)
     if first.footprint_bytes is not None:
         yield Text(f"get_memory_footprint() would print {format_bytes(first.footprint_bytes)}.", style="dim")
-
-
-def _most(context: int, batch: int, plan: Plan) -> str:
-    """The longest context and the largest batch in words."""
-    from shoestring.planning.base import TrainingSettings
-
-    training = isinstance(plan.settings, TrainingSettings)
-    length = "examples of" if training else "a context of"
-    longest = "any context" if context == NO_CONTEXT_LIMIT else f"{length} {context:,} tokens"
-    if batch < 2:
-        return f"The most that fits: {longest}."
-    many = f"{batch:,} at once" if training else f"{batch:,} sequences"
-    return f"The most that fits: {longest}, or {many} of {plan.context:,}."
-
-
-def _rate(tokens_per_s: float) -> str:
-    return f"{tokens_per_s:.2g}" if tokens_per_s < 10 else f"{tokens_per_s:,.0f}"
 
 
 def _others(found: PlanReport) -> Table:
@@ -195,55 +153,12 @@ def _others(found: PlanReport) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    rows = [_row(plan) for plan in found.plans]
-    # What is the same in every plan stands above already.
-    told = {name for name in rows[0] if name not in _ALWAYS and len({row[name] for row in rows}) == 1}
-    rows = [{name: cell for name, cell in row.items() if name not in told} for row in rows]
+    rows = rows_of(found)
     table.add_column("", no_wrap=True)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=name != "where")
+        table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name != "where")
     for index, (plan, row) in enumerate(zip(found.plans, rows, strict=True)):
         recommended = index == found.recommended
         mark = "▸" if recommended else ""
         table.add_row(mark, *row.values(), style="bold" if recommended else None if plan.fits else "dim")
     return table
-
-
-_ALWAYS = ("engine", "method", "weights", "total", "to spare")
-_LEFT = ("engine", "method", "weights", "cache", "optimizer", "checkpointing", "where")
-
-
-def _row(plan: Plan) -> dict[str, str]:
-    """One plan's cells by column."""
-    from shoestring.planning.base import TrainingSettings
-
-    settings = plan.settings
-    amounts = {
-        "total": _bytes(plan.bytes.total),
-        "to spare": _bytes(plan.headroom_bytes),
-        "where": " + ".join(name for name, device in plan.placement.items() if device.units),
-    }
-    if isinstance(settings, TrainingSettings):
-        return {
-            "method": settings.method,
-            "weights": plan.precision,
-            "tokens": f"{plan.context:,}",
-            "at once": f"{plan.batch:,}",
-            "accumulated": f"{settings.accumulation:,}",
-            "checkpointing": "yes" if settings.gradient_checkpointing else "no",
-            "optimizer": settings.optimizer,
-        } | amounts
-    rate = plan.tokens_per_s.estimate or plan.tokens_per_s.limit
-    sign = "" if plan.tokens_per_s.estimate else "≤ "
-    return {
-        "engine": plan.engine,
-        "weights": plan.precision,
-        "cache": plan.kv_precision or "",
-        "context": f"{plan.context:,}",
-        "batch": f"{plan.batch:,}",
-        "tok/s": "?" if rate is None else sign + _rate(rate),
-    } | amounts
-
-
-def _bytes(n_bytes: int | None) -> str:
-    return "?" if n_bytes is None else format_bytes(n_bytes)

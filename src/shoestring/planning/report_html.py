@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html import escape
 
 from shoestring.planning.base import GROUPS, DevicePlan, Group, Plan, PlanReport
+from shoestring.planning.report_text import LEFT, most_that_fits, rows_of, settings_of, speed
 from shoestring.units import format_bytes
 
 _COLOURS: dict[Group, str] = {
@@ -34,9 +35,11 @@ def report_html(report: PlanReport) -> str:
     parts = [
         '<div style="font-family:system-ui,sans-serif;max-width:60em;line-height:1.5">',
         f"<div><b>{escape(report.model)}</b> on {escape(report.hardware)}</div>",
+        f'<div style="opacity:.7">{escape(settings_of(first))}</div>',
         *(_bar(name, device) for name, device in first.placement.items()),
         f"<div>{_legend(first)}</div>",
         f'<div><b style="color:{colour}">{state}</b> {escape(first.reason)}</div>',
+        *(f"<div>{escape(line)}</div>" for line in (most_that_fits(report), speed(first)) if line),
         *(f"<div>⚠ {escape(note)}</div>" for note in dict.fromkeys(first.notes)),
         _table(report),
         "</div>",
@@ -78,33 +81,27 @@ def by_group(device: DevicePlan | Plan) -> Iterator[tuple[Group, int | None]]:
 
 def _legend(plan: Plan) -> str:
     return " &nbsp; ".join(
-        f'<span style="color:{_COLOURS[group]}">■</span> {LABELS[group]} '
-        f"{'?' if n_bytes is None else format_bytes(n_bytes)}"
+        f'<span style="white-space:nowrap"><span style="color:{_COLOURS[group]}">■</span> {LABELS[group]} '
+        f"{'?' if n_bytes is None else format_bytes(n_bytes)}</span>"
         for group, n_bytes in by_group(plan)
     )
 
 
 def _table(report: PlanReport) -> str:
-    names = ("", "engine", "weights", "cache", "context", "batch", "total", "to spare", "tok/s", "where")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    rows = "".join(_row(plan, index == report.recommended) for index, plan in enumerate(report.plans))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _row(plan: Plan, recommended: bool) -> str:
-    rate = plan.tokens_per_s.estimate or plan.tokens_per_s.limit
-    sign = "" if plan.tokens_per_s.estimate else "≤ "
-    cells = (
-        "▸" if recommended else "",
-        plan.engine,
-        plan.precision,
-        plan.kv_precision or "",
-        f"{plan.context:,}",
-        f"{plan.batch:,}",
-        "?" if plan.bytes.total is None else format_bytes(plan.bytes.total),
-        "?" if plan.headroom_bytes is None else format_bytes(plan.headroom_bytes),
-        "" if rate is None else f"{sign}{rate:.3g}",
-        " + ".join(plan.placement),
+    rows = rows_of(report)
+    head = "".join(f'<th style="{_cell(name)}">{name}</th>' for name in ("", *rows[0]))
+    body = "".join(
+        _row(plan, row, recommended=index == report.recommended)
+        for index, (plan, row) in enumerate(zip(report.plans, rows, strict=True))
     )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _row(plan: Plan, row: dict[str, str], *, recommended: bool) -> str:
     style = ' style="font-weight:bold"' if recommended else "" if plan.fits else ' style="opacity:.55"'
-    return f"<tr{style}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    cells = "".join(f'<td style="{_cell(name)}">{escape(cell)}</td>' for name, cell in row.items())
+    return f"<tr{style}><td>{'▸' if recommended else ''}</td>{cells}</tr>"
+
+
+def _cell(column: str) -> str:
+    return f"text-align:{'left' if column in LEFT else 'right'};padding:0 .8em 0 0"
