@@ -797,6 +797,51 @@ def _phimoe() -> Model:
     return replace(model, pairs=pairs, tensors=model.tensors | {"output.bias": (512,)})
 
 
+def _gemma4(*, own_inputs: bool = False, experts: int = 0) -> Model:
+    """Gemma 4's blocks: with an input of its own for every layer and shared caches (E2B, E4B), or with keys for
+    values in full layers (31B), and experts (26B)."""
+    hidden, layers, inner, vocabulary, dim, wide, own = 1536, 12, 6144, 512, 256, 512, 256
+    tensors = _ends(hidden, vocabulary, tied=True) | {"rope_freqs.weight": (wide // 2,)}
+    sliding = [i % 4 != 3 for i in range(layers)]
+    if own_inputs:
+        tensors |= {
+            "per_layer_token_embd.weight": (own * layers, vocabulary),
+            "per_layer_model_proj.weight": (hidden, own * layers),
+            "per_layer_proj_norm.weight": (own,),
+        }
+    for i in range(layers):
+        block, head = f"blk.{i}.", dim if sliding[i] else wide
+        tensors |= _norms(block, hidden, *_GEMMA) | _attention(block, hidden, 8, 2, head, qk_norm=head)
+        if not own_inputs and not sliding[i]:
+            del tensors[block + "attn_v.weight"]
+        tensors |= _feed_forward(block, hidden, inner) | {block + "layer_output_scale.weight": (1,)}
+        if own_inputs:
+            tensors |= _norms(block, hidden, "post_norm")
+            tensors |= {block + "inp_gate.weight": (hidden, own), block + "proj.weight": (own, hidden)}
+        if experts:
+            tensors |= _norms(block, hidden, "pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2") | {
+                block + "ffn_gate_inp.weight": (hidden, experts),
+                block + "ffn_gate_inp.scale": (hidden,),
+                block + "ffn_gate_up_exps.weight": (hidden, 2 * 704, experts),
+                block + "ffn_down_exps.weight": (704, hidden, experts),
+                block + "ffn_down_exps.scale": (experts,),
+            }
+    pairs = _pairs(layers, hidden, 8, 2, inner, 131072, wide)
+    pairs |= {
+        "attention.key_length_swa": dim,
+        "attention.value_length_swa": dim,
+        "rope.dimension_count_swa": dim,
+        "attention.sliding_window": 512,
+        "attention.sliding_window_pattern": sliding,
+        "attention.shared_kv_layers": 4 if own_inputs else 0,
+        "embedding_length_per_layer_input": own if own_inputs else 0,
+        "final_logit_softcapping": 30.0,
+    }
+    if experts:
+        pairs |= {"expert_count": experts, "expert_used_count": 4, "expert_feed_forward_length": 704}
+    return Model("gemma4", pairs, tensors, vocabulary)
+
+
 _GRANITE: dict[str, Value] = {
     "logit_scale": 16.0,
     "embedding_scale": 12.0,
@@ -839,6 +884,9 @@ ALIKE: dict[str, Callable[[], Model]] = {
     "exaone4": lambda: _renamed(
         _small("exaone4", qk_norm=64), attn_norm="post_attention_norm", ffn_norm="post_ffw_norm"
     ),
+    "gemma4 with own inputs": lambda: _gemma4(own_inputs=True),
+    "gemma4 with keys for values": _gemma4,
+    "gemma4 with experts": lambda: _gemma4(experts=16),
     "glm4": lambda: _added(
         _renamed(_small("glm4"), ffn_gate=None),
         ffn_up__weight=(1024, 2 * 3072),

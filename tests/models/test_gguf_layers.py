@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gguf_families import Model, Value, scaled, write_header
-from gguf_models import FAMILIES
+from gguf_models import ALIKE, FAMILIES
 
 from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import AttentionFacts, ExpertFacts, LatentFacts, ModelFacts, StateFacts
@@ -95,6 +95,17 @@ def test_gemma_3n_s_last_layers_read_earlier_caches(path: Path) -> None:
     assert shared[20:] == [18, 18, 18, 18, 19, 18, 18, 18, 18, 19]
 
 
+def test_gemma_4_says_how_many_layers_read_earlier_caches(path: Path) -> None:
+    layers = read_model(path, ALIKE["gemma4 with own inputs"]()).layers
+    shared = [layer.attention.shares_cache_of for layer in layers if layer.attention]
+    assert shared == [None] * 8 + [6, 6, 6, 7]
+
+
+def test_a_cache_of_another_kind_cannot_be_read(path: Path) -> None:
+    with pytest.raises(InvalidModelFileError, match="none of its kind"):
+        read_model(path, ALIKE["gemma4 with own inputs"](), attention__shared_kv_layers=3)
+
+
 def test_what_the_tensors_do_not_tell_is_a_trait(path: Path) -> None:
     assert read(path, "pythia-1b").traits == {"parallel_residual"}
     assert read(path, "granite-4-h-tiny").traits == {"no_rope", "residual_scale"}
@@ -109,6 +120,11 @@ def test_a_tied_head_is_told(path: Path) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_understood(name: str, path: Path) -> None:
     assert read(path, name).not_understood == ()
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_those_alike_are_understood(name: str, path: Path) -> None:
+    assert read_model(path, ALIKE[name]()).not_understood == ()
 
 
 @pytest.mark.parametrize(

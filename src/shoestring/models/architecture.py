@@ -34,6 +34,7 @@ WINDOWS: dict[str, WindowRule] = {
     "gemma2": WindowRule(2, default=4096),
     "gemma3": WindowRule(6),
     "gemma3n": WindowRule(5),
+    "gemma4": WindowRule(None),
     "gpt-oss": WindowRule(2),
     "laguna": WindowRule(4, dense_first=True),
     "llama4": WindowRule(4, default=8192, fixed=8192),
@@ -112,8 +113,9 @@ WITHOUT_ATTENTION = frozenset({"mamba", "mamba2"})
 LATENT = frozenset({"deepseek2"})
 """Architectures with multi-head latent attention, of which a new conversion keeps only the compressed cache."""
 
-SHARED_CACHES = {"gemma3n": 20}
-"""Architectures whose last layers read the keys and values of earlier ones: how many have their own."""
+SHARED_CACHES: dict[str, int | None] = {"gemma3n": 20, "gemma4": None}
+"""Architectures whose last layers read the keys and values of earlier ones: how many have their own; None: the
+header says how many have none."""
 
 GATED_ATTENTION = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 """Architectures of which every query comes with a gate for what its attention gives; between such layers lie

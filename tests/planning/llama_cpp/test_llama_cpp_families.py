@@ -90,6 +90,7 @@ def facts_of(model: Model, folder: Path) -> ModelFacts:
     [
         *(pytest.param(small(name), settings, id=f"{name}, {NAMES[settings]}") for name, settings in CASES),
         *(pytest.param(make(), PLAIN, id=name) for name, make in ALIKE.items()),
+        pytest.param(ALIKE["gemma4 with own inputs"](), QUANTIZED, id="gemma4, quantised"),
     ],
 )
 def test_equals_the_engine_s_figures(model: Model, settings: LlamaCppSettings, folder: Path) -> None:
@@ -105,7 +106,9 @@ def test_equals_the_engine_s_figures(model: Model, settings: LlamaCppSettings, f
 def test_every_family_and_every_architecture_with_a_formula_is_checked_here() -> None:
     checked = {name for name, _ in CASES}
     assert set(FAMILIES) - checked == {"mistral-7b"}  # llama's own graph and shape
-    assert {FAMILIES[name]().architecture for name in checked} | set(ALIKE) == ARCHITECTURES
+    assert {FAMILIES[name]().architecture for name in checked} | {
+        make().architecture for make in ALIKE.values()
+    } == ARCHITECTURES
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,17 @@ def test_leaving_out_repeated_layers_changes_nothing(
 def test_a_latent_cache_keeps_one_compressed_row_a_token(folder: Path) -> None:
     facts = facts_of(small("deepseek-v2-lite"), folder)
     assert set(layer_cache_bytes(facts, LlamaCppSettings(context=256))) == {256 * (512 + 64) * 2}
+
+
+def test_values_that_lie_transposed_are_as_many_in_every_layer(folder: Path) -> None:
+    gemma = facts_of(ALIKE["gemma4 with keys for values"](), folder)
+    flash, plain = (
+        layer_cache_bytes(gemma, LlamaCppSettings(context=256, flash_attention=flash_attention))
+        for flash_attention in (True, False)
+    )
+    assert flash[0] == 256 * 2 * (512 + 512)
+    assert plain[0] == 256 * 2 * (512 + 1024)
+    assert flash[3] == plain[3] == 256 * 2 * (1024 + 1024)
 
 
 def test_a_recurrent_layer_keeps_its_state_whatever_the_context(folder: Path) -> None:

@@ -43,7 +43,9 @@ def read_layers(
     for i in range(shape.layers):
         keeps_cells = countable and shape.architecture not in rules.WITHOUT_CACHE | rules.WITHOUT_ATTENTION
         beside = shape.architecture == "falcon-h1"  # attention and state in one block
-        attention = _attention(i, shape, latent) if keeps_cells and (beside or not recurrent[i]) else None
+        attention = (
+            _attention(keys, i, shape, latent) if keeps_cells and (beside or not recurrent[i]) else None
+        )
         layers.append(
             LayerFacts(
                 attention,
@@ -70,7 +72,7 @@ def _check_experts(keys: Keys, layers: list[LayerFacts], n_tensors: int) -> None
         )
 
 
-def _attention(i: int, shape: Hyperparameters, latent: LatentFacts | None) -> AttentionFacts:
+def _attention(keys: Keys, i: int, shape: Hyperparameters, latent: LatentFacts | None) -> AttentionFacts:
     window = shape.windows[i]
     return AttentionFacts(
         heads=shape.heads[i],
@@ -79,16 +81,26 @@ def _attention(i: int, shape: Hyperparameters, latent: LatentFacts | None) -> At
         head_dim_v=shape.head_dim_v if window is None else shape.sliding_dim_v,
         window=window,
         latent=latent,
-        shares_cache_of=_shared(i, shape),
+        shares_cache_of=_shared(keys, i, shape),
     )
 
 
-def _shared(i: int, shape: Hyperparameters) -> int | None:
-    """Gemma 3n: behind the 20th, layers read the last sliding or the last full one of the first 20."""
-    own = rules.SHARED_CACHES.get(shape.architecture)
-    if own is None or i < own:
+def _shared(keys: Keys, i: int, shape: Hyperparameters) -> int | None:
+    """Gemma 3n and 4: the last layers read the last sliding or the last full one of those with caches of their own.
+
+    Those must be the last two of them (`llama_kv_cache` asserts that it finds the layer).
+    """
+    if shape.architecture not in rules.SHARED_CACHES:
         return None
-    return own - (1 if shape.windows[i] is None else 2)
+    own = rules.SHARED_CACHES[shape.architecture]
+    if own is None:
+        own = shape.layers - (keys.count("attention.shared_kv_layers", 0, shape.layers - 1) or 0)
+    if i < own:
+        return None
+    read = own - (1 if shape.windows[i] is None else 2)
+    if read < 0 or (shape.windows[read] is None) != (shape.windows[i] is None):
+        raise keys.invalid(f"layer {i} has no cache of its own and none of its kind to read in layer {read}")
+    return read
 
 
 def _latent(keys: Keys, shape: Hyperparameters) -> LatentFacts | None:

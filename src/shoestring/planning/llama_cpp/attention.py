@@ -6,7 +6,7 @@ from shoestring.models.architecture import GATED_ATTENTION
 from shoestring.models.facts import AttentionFacts, LatentFacts
 from shoestring.planning.llama_cpp.graph import F16, I64, Graph
 from shoestring.planning.llama_cpp.graph_memory import Tensor
-from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence
+from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, widest_values
 
 _NO_ROTARY = frozenset({"gpt2", "jamba"})
 _SMOLLM3_STEP = 4  # of so many layers the last has no rotary positions (n_no_rope_layer_step)
@@ -46,8 +46,10 @@ def _project(g: Graph, i: int, a: AttentionFacts, x: Tensor) -> tuple[Tensor, Te
     block = f"blk.{i}.attn_"
     fused = g.linear(block + "qkv", x) if g.has(block + "qkv.weight") else None
     made: dict[str, Tensor] = {}
+    flat_k = x  # which Gemma 4 may take for values, too
     for name, (dim, heads, n) in shapes.items():
-        flat = fused or g.linear(block + name, x)
+        flat = fused or (g.linear(block + name, x) if g.has(f"{block}{name}.weight") else flat_k)
+        flat_k = flat if name == "k" else flat_k
         norm = f"{block}{name}_norm"
         if name != "v" and g.has(norm + ".weight") and g.shape(norm + ".weight") == (dim * heads,):
             flat = g.norm(norm, flat)  # OLMo 2: over all heads at once
@@ -57,7 +59,7 @@ def _project(g: Graph, i: int, a: AttentionFacts, x: Tensor) -> tuple[Tensor, Te
             made[name] = g.norm(norm, made[name])
             if rotary(g, i):
                 made[name] = g.op(made[name].shape, made[name], g.positions(), in_place=True)
-        elif g.facts.architecture == "gemma3n":  # its values are normalised, too
+        elif g.facts.architecture in ("gemma3n", "gemma4"):  # its values are normalised, too
             made[name] = g.op(made[name].shape, made[name], in_place=True)
     return made["q"], made["k"], made["v"]
 
@@ -71,9 +73,14 @@ def _attend(g: Graph, a: AttentionFacts, q: Tensor, k: Tensor, v: Tensor) -> Ten
     for tensor in (q, k, v) if g.windows else (q, v, k):  # the order in which llama.cpp computes them
         g.expand(tensor)
     kind = a.window is not None
-    each = 1 if g.settings.flash_attention else a.kv_heads * a.head_dim_v  # values are then stored transposed
     g.write(g.view(k), g.input(("k", kind), (g.tokens,), I64))
-    g.write(g.view(v), g.input(("v", kind), (g.tokens * each,), I64))
+    v = g.view(v)
+    each = 1
+    if not g.settings.flash_attention:  # values are then stored transposed, in every layer as many
+        each = widest_values(g.facts)
+        if each > a.kv_heads * a.head_dim_v:
+            v = g.view(g.op((each, g.tokens), v))
+    g.write(v, g.input(("v", kind), (g.tokens * each,), I64))
     mixed = _mix(g, a, q, a.head_dim_v)
     return _turn(g, a, mixed, values=True) if _turned(g, a.head_dim_v) else mixed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import Group, LlamaCppSettings
+from shoestring.planning.llama_cpp import gemma4
 from shoestring.planning.llama_cpp.attention import attention, rotary
 from shoestring.planning.llama_cpp.feed_forward import feed_forward
 from shoestring.planning.llama_cpp.gemma3n import Gemma3n
@@ -53,7 +54,7 @@ ONE_AFTER_THE_OTHER = frozenset(
 SIDE_BY_SIDE = frozenset({"cohere2", "command-r", "falcon", "phi2"})
 """Blocks whose attention and feed-forward read the same normalised input."""
 
-OF_THEIR_OWN = frozenset({"falcon-h1", "gemma3n", "gptneox", "mamba", "mamba2", "stablelm"})
+OF_THEIR_OWN = frozenset({"falcon-h1", "gemma3n", "gemma4", "gptneox", "mamba", "mamba2", "stablelm"})
 
 ARCHITECTURES = ONE_AFTER_THE_OTHER | SIDE_BY_SIDE | OF_THEIR_OWN
 """Architectures whose graph is known, each held against the engine's own figure in the tests."""
@@ -99,11 +100,14 @@ def output_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
 def forward_graph(facts: ModelFacts, settings: LlamaCppSettings) -> Graph:
     """The whole graph, without layers that repeat what others before them do."""
     g = Graph(facts, settings)
-    stream = _through_gemma3n(g) if facts.architecture == "gemma3n" else _through_blocks(g)
+    through = {"gemma3n": _through_gemma3n, "gemma4": _through_gemma4}.get(
+        facts.architecture, _through_blocks
+    )
+    stream = through(g)
     normed = g.norm("output_norm" if g.has("output_norm.weight") else "token_embd_norm", stream)
     normed.output = True
     logits = g.bias("output", g.op((facts.vocab_size, settings.batch), normed))
-    if facts.architecture in ("gemma2", "gemma3n"):  # soft-capped
+    if facts.architecture in ("gemma2", "gemma3n", "gemma4"):  # soft-capped
         logits = g.op(logits.shape, logits, in_place=True)
     logits.output = True
     g.expand(logits)
@@ -127,6 +131,15 @@ def _through_gemma3n(g: Graph) -> Tensor:
     return streams.merged()
 
 
+def _through_gemma4(g: Graph) -> Tensor:
+    looked_up = gemma4.looked_up_by_layer(g)
+    stream, last = _embed(g), len(g.facts.layers) - 1
+    by_layer = None if looked_up is None else gemma4.inputs_by_layer(g, stream, looked_up)
+    for i in _telling_layers(g.facts):
+        stream = gemma4.block(g, i, stream, by_layer, last=i == last)
+    return stream
+
+
 def _embed(g: Graph) -> Tensor:
     """Three ways to begin (token ids, embeddings, a mixture); all have their place, the first is used."""
     shape, n = (g.hidden, g.tokens), (g.tokens,)
@@ -139,7 +152,7 @@ def _embed(g: Graph) -> Tensor:
     g.expand(Tensor(shape, 0, (looked_up, g.input("mixed slots", n, I64), copied), view_of=copied))
     if g.has("position_embd.weight"):
         return g.op(shape, stream, g.op(shape, g.positions()), in_place=True)
-    if g.facts.architecture in ("gemma2", "gemma3", "gemma3n"):
+    if g.facts.architecture in ("gemma2", "gemma3", "gemma3n", "gemma4"):
         return g.op(shape, stream, g.input("scales", n), in_place=True)
     if "residual_scale" in g.facts.traits:
         stream = _scaled(g, stream)

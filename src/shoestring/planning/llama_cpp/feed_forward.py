@@ -19,17 +19,18 @@ def feed_forward(g: Graph, i: int, x: Tensor) -> Tensor:
     experts = g.facts.layers[i].experts
     block = f"blk.{i}.ffn_"
     if experts is None:
-        return _dense(g, block, "", x)
-    mixed = _mixture(g, block, experts, x)
+        return dense(g, block, "", x)
+    mixed = mixture(g, block, experts, x)
     if not g.has(block + "up_shexp.weight"):
         return mixed
-    shared = _dense(g, block, "_shexp", x)
+    shared = dense(g, block, "_shexp", x)
     if g.has(block + "gate_inp_shexp.weight"):
         shared = g.op(shared.shape, shared, _shared_gate(g, x), in_place=True)
     return g.op(mixed.shape, mixed, shared, in_place=True)
 
 
-def _dense(g: Graph, block: str, suffix: str, x: Tensor) -> Tensor:
+def dense(g: Graph, block: str, suffix: str, x: Tensor) -> Tensor:
+    """Up, gate and down; of what all tokens share in a mixture the names end in `_shexp`."""
     down = f"{block}down{suffix}"
     inner = g.shape(down + ".weight")[0]
     raised = g.linear(f"{block}up{suffix}", x)
@@ -48,10 +49,11 @@ def _shared_gate(g: Graph, x: Tensor) -> Tensor:
     return g.op(gate.shape, g.op(gate.shape, gate, in_place=True), gate, in_place=True)
 
 
-def _mixture(g: Graph, block: str, experts: ExpertFacts, x: Tensor) -> Tensor:
+def mixture(g: Graph, block: str, experts: ExpertFacts, x: Tensor, scored: Tensor | None = None) -> Tensor:
+    """The chosen experts' results, weighted and summed; `scored`: by another input than x."""
     n = x.shape[-1] if len(x.shape) > 1 else 1
     used, scores = experts.used, (experts.count, n)
-    probabilities = g.bias(block + "gate_inp", g.op(scores, x))
+    probabilities = scored or g.bias(block + "gate_inp", g.op(scores, x))
     if g.facts.architecture != "gpt-oss":
         probabilities = g.op(scores, probabilities, in_place=True)
     biased = g.has(block.replace("ffn_", "exp_probs_b.bias"))
@@ -65,6 +67,9 @@ def _mixture(g: Graph, block: str, experts: ExpertFacts, x: Tensor) -> Tensor:
     out = g.op((g.hidden, used, n), active, chosen)
     if g.has(block + "down_exps.bias"):
         out = g.op(out.shape, out, chosen, in_place=True)
+    if g.has(block + "down_exps.scale"):
+        scales = g.op((1, used, n), g.op((1, experts.count, n)), chosen)
+        out = g.op(out.shape, out, scales, in_place=True)
     return _sum(g, g.op(out.shape, out, weights, in_place=True), used, n)
 
 

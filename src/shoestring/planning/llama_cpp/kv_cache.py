@@ -53,18 +53,25 @@ def layer_cache_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> tuple[in
     """The same of every layer: cells · batch · (key row + value row), and the states of all sequences.
 
     A latent cache has one row a cell, of which values are a part; a layer that reads another's cache has none.
+    Without flash attention values lie transposed, and in every layer as many as in the widest.
     Source: src/llama-kv-cache.cpp, src/llama-memory-recurrent.cpp.
 
     Raises:
         ValueError: a layer's memory cannot be counted; callers ask `unaccounted` first.
     """
     found = []
+    widest = widest_values(facts)
     for i, layer in enumerate(facts.layers):
         if layer.attention is None and layer.state is None:
             raise ValueError(f"layer {i} keeps nothing that is understood here")
-        cells = _cells_bytes(layer.attention, settings) if layer.attention else 0
+        cells = _cells_bytes(layer.attention, settings, widest) if layer.attention else 0
         found.append(cells + (state_bytes(layer.state) * settings.batch if layer.state else 0))
     return tuple(found)
+
+
+def widest_values(facts: ModelFacts) -> int:
+    """Values of a token in the layer that has most: as many are kept in every layer where they lie transposed."""
+    return max((a.kv_heads * a.head_dim_v for layer in facts.layers if (a := layer.attention)), default=0)
 
 
 def refused(facts: ModelFacts, settings: LlamaCppSettings) -> str | None:
@@ -95,16 +102,15 @@ def state_bytes(state: StateFacts) -> int:
     return 4 * (state.conv_channels * max(0, state.conv_kernel - 1) + state.state_values)
 
 
-def _cells_bytes(a: AttentionFacts, settings: LlamaCppSettings) -> int:
+def _cells_bytes(a: AttentionFacts, settings: LlamaCppSettings, widest: int) -> int:
     if a.shares_cache_of is not None:
         return 0
     precision = settings.kv_precision
     if a.latent is not None:
         row = row_bytes(a.latent.rank + a.latent.rope_dim, precision)
     else:
-        row = row_bytes(a.kv_heads * a.head_dim_k, precision) + row_bytes(
-            a.kv_heads * a.head_dim_v, precision
-        )
+        values = a.kv_heads * a.head_dim_v if settings.flash_attention else widest
+        row = row_bytes(a.kv_heads * a.head_dim_k, precision) + row_bytes(values, precision)
     return cells_per_sequence(a, settings) * settings.batch * row
 
 
