@@ -14,15 +14,19 @@ import torch
 from torch import Tensor
 
 
-def expansions() -> dict[Any, Callable[..., Any]]:
-    """Operator → what it does inside, for `LiveMemory`. Imports bitsandbytes, which defines the operators."""
+def expansions(*, on_gpu: bool = False) -> dict[Any, Callable[..., Any]]:
+    """Operator → what it does inside, for `LiveMemory`. Imports bitsandbytes, which defines the operators.
+
+    Args:
+        on_gpu: the CUDA kernels, which fuse more of the 8-bit arithmetic (`bitsandbytes/backends/cuda/ops.py`).
+    """
     import bitsandbytes  # noqa: F401  (its import registers them)
 
     ours = torch.ops.bitsandbytes
     return {
-        ours.int8_vectorwise_quant.default: _quantize_rows,
-        ours.int8_mixed_scaled_mm.default: _mixed_matmul,
-        ours.int8_scaled_mm.default: _scaled_matmul,
+        ours.int8_vectorwise_quant.default: _quantize_rows_fused if on_gpu else _quantize_rows,
+        ours.int8_mixed_scaled_mm.default: _mixed_matmul_fused if on_gpu else _mixed_matmul,
+        ours.int8_scaled_mm.default: _scaled_matmul_fused if on_gpu else _scaled_matmul,
         ours.gemm_4bit.default: _matmul_4bit,
         ours.gemv_4bit.default: _packed_matmul_4bit,
     }
@@ -66,6 +70,41 @@ def _scaled_matmul(
     if bias is not None:
         out += bias
     return out.to(dtype or torch.float16)
+
+
+def _quantize_rows_fused(a: Tensor, threshold: float = 0.0) -> tuple[Tensor, Tensor, Tensor | None]:
+    quantized = torch.empty(a.shape, device=a.device, dtype=torch.int8)
+    row_stats = torch.empty(a.shape[0], device=a.device, dtype=torch.float32)
+    if threshold <= 0.0:
+        return quantized, row_stats, None
+    above = a.abs() >= threshold
+    above.any()
+    return quantized, row_stats, torch.empty(0, device=a.device, dtype=torch.int64)
+
+
+def _mixed_matmul_fused(
+    a: Tensor,
+    quantized: Tensor,
+    weight: Tensor,
+    row_stats: Tensor,
+    weight_stats: Tensor,
+    outliers: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    held_back = torch.empty(0, device=a.device, dtype=a.dtype)
+    return _scaled_matmul_fused(quantized, weight, row_stats, weight_stats, bias, a.dtype), held_back
+
+
+def _scaled_matmul_fused(
+    a: Tensor,
+    weight: Tensor,
+    row_stats: Tensor,
+    weight_stats: Tensor,
+    bias: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    product = torch.empty((*a.shape[:-1], weight.shape[0]), dtype=torch.int32, device=a.device)
+    return torch.empty_like(product, dtype=torch.float16).to(dtype or torch.float16)
 
 
 def _integer_matmul(a: Tensor, weight: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def run(folder: Path, settings: TransformersSettings, *, on_gpu: bool = False) -
     if on_gpu:
         leave_as_on_a_gpu(model)
     packed = any(map(is_packed, model.modules()))
-    live = LiveMemory(expansions() if packed else None, on_gpu=on_gpu)
+    live = LiveMemory(expansions(on_gpu=on_gpu) if packed else None, on_gpu=on_gpu)
     with mode, torch.no_grad(), live:
         live.follow(tensors_of(model))
         cache = _new_cache(config, settings)
