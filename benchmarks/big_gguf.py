@@ -52,7 +52,9 @@ def write(path: Path, shape: BigShape) -> Path:
     _metadata(writer, shape)
     tensors = list(_tensors(shape))
     for name, dimensions, dtype in tensors:
-        writer.add_tensor_info(name, dimensions, np.dtype(np.float32), _n_bytes(dimensions, dtype), raw_dtype=dtype)
+        writer.add_tensor_info(
+            name, dimensions, np.dtype(np.float32), _n_bytes(dimensions, dtype), raw_dtype=dtype
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -14,7 +14,7 @@ from shoestring.planning.base import LlamaCppSettings
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
 from shoestring.planning.llama_cpp.kv_cache import padded_context
 
-BASELINE_BYTES = 34_670_000
+BASELINE_BYTES = 35_080_000
 """An idle worker that has loaded a model of a few kilobytes and answered once, less this module's other terms.
 
 The interpreter, msgspec, the engine's library and its tables, the server and its threads. Measured by
