@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import bare_transformers
 import smollm2_checkpoint
 
 from shoestring.hardware.probe import probe
@@ -129,13 +130,16 @@ def _model(folder: str, settings: TrainingSettings) -> Any:
             bnb_4bit_use_double_quant=bool(double),
             bnb_4bit_compute_dtype=compute,
         )
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder,
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    model = getattr(transformers, config.architectures[0]).from_pretrained(
+        None,
+        config=config,
+        state_dict=bare_transformers._tensors(Path(folder)),
         dtype=compute if quantization else getattr(torch, _DTYPES[settings.precision]),
         quantization_config=quantization,
         attn_implementation=settings.attention,
-        local_files_only=True,
     )
+    bare_transformers._give_back()
     return prepare(model, settings)
 
 
@@ -145,7 +149,7 @@ def prepare(model: Any, settings: TrainingSettings) -> Any:
 
     model.config.use_cache = False
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if settings.method != "full":
         if settings.gradient_checkpointing:
             model.enable_input_require_grads()

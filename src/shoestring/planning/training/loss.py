@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from shoestring.models.facts import ModelFacts
 
-_LABEL = 2 * 8  # int64, padded and shifted: a second copy
+_LABEL = 8  # int64, shifted
 _SOFT_CAPPED = frozenset({"gemma2"})
 
 

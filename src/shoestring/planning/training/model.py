@@ -9,7 +9,6 @@ transformers' own Trainer; 16 bytes a parameter (weights 4, gradients 4, state 8
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from shoestring.planning.base import (
     Precision,
     Term,
     TrainingSettings,
+    TransformersSettings,
     Unit,
 )
 from shoestring.planning.training import loss
@@ -40,27 +40,22 @@ from shoestring.planning.training.optimizer import (
     step_bytes,
 )
 from shoestring.planning.training.phases import Step, beside_gradients
-from shoestring.planning.training.runtime import BASELINE_BYTES, largest_file_bytes, mapped_beside_bytes
+from shoestring.planning.training.runtime import worker_bytes
+from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
-from shoestring.planning.transformers.weights import footprint_bytes, module_bytes
+from shoestring.planning.transformers.runtime import CUDA_CONTEXT_BYTES, loading_worker_bytes
+from shoestring.planning.transformers.units import part_bytes, parts
+from shoestring.planning.transformers.weights import footprint_bytes
 
-CUDA_CONTEXT_BYTES = 512 * 1024**2
 NEVER_RUN = (
     "Training was never measured on a GPU by us; the tensors are the same as on the CPU, where it was."
 )
-RECLAIMABLE = "{} of the checkpoint's file stay mapped; the kernel drops those pages when it needs room."
-_BLOCK_NAME = re.compile(r"^(.*?\.(?:layers|layer|h|blocks)\.\d+)\.")
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """The memory model of full fine-tuning, LoRA and QLoRA.
+    """The memory model of full fine-tuning, LoRA and QLoRA."""
 
-    Attributes:
-        baseline_bytes: what a worker holds whatever the model; another figure where it was measured.
-    """
-
-    baseline_bytes: int = BASELINE_BYTES
     engine: str = "transformers"
     _known: dict[int, tuple[ModelFacts, tuple[Module, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -138,13 +133,14 @@ class _Trainer:
     def tokens(self) -> int:
         return self.settings.batch * self.settings.context
 
+    @property
+    def loaded(self) -> TransformersSettings:
+        """How the base model is loaded."""
+        return TransformersSettings(self.settings.context, precision=self.precision, compute_dtype=self.dtype)
+
     def units(self) -> tuple[Unit, ...]:
-        sizes: dict[str, int] = defaultdict(int)
-        for module in self.held:
-            sizes[_unit(module)] += module_bytes(module, self.facts, self.precision, self.dtype).held
-        blocks = [name for name in sizes if name not in ("embedding", "head")]
-        order = ["embedding", *sorted(blocks, key=_numbers), "head"]
-        return tuple(Unit(name, sizes[name]) for name in order if name in sizes)
+        found = parts(self.held)
+        return tuple(Unit(p.name, part_bytes(p, self.facts, self.loaded, packed=False)) for p in found)
 
     def estimate(self) -> Estimate:
         missing = self.missing()
@@ -152,7 +148,7 @@ class _Trainer:
         notes = () if self.on_cpu else (NEVER_RUN,)
         return Estimate(
             terms=terms,
-            load_peak=self.load_peak(terms),
+            load_peak=self.load_peak(),
             missing=missing,
             footprint=footprint_bytes(self.facts, self.precision, self.dtype),
             notes=notes,
@@ -195,11 +191,9 @@ class _Trainer:
         if "activations" not in missing:
             for name, n_bytes in beside_gradients(self.step()).items():
                 yield Term(name, "activations", self.device, n_bytes)
-        yield Term("worker", "runtime", CPU, self.memory.baseline_bytes)
-        if self.on_cpu:
-            beside = mapped_beside_bytes(self.facts, self.held, self.settings)
-            yield Term("checkpoint_pages", "runtime", CPU, beside)
-        else:
+        worker = worker_bytes(self.facts, self.held, self.settings, len(self.adapters))
+        yield Term("worker", "runtime", CPU, worker)
+        if not self.on_cpu:
             yield Term("cuda_context", "runtime", self.device, CUDA_CONTEXT_BYTES)
 
     def optimizer(self) -> Iterator[Term]:
@@ -251,29 +245,38 @@ class _Trainer:
         """Bytes kept by the embedding (token ids, a dropout's mask), the final norm and the trained head's input."""
         family, hidden = FAMILIES[self.facts.architecture], self.facts.hidden_size
         width = WIDTHS[self.settings.compute_dtype]
-        kept = norm_bytes(family, hidden, 1, width, trained=self.full) + 8
+        kept = norm_bytes(family, hidden, 1, width, trained=self.full)
         if self.full:
-            kept += width * hidden
+            kept += width * hidden + 8
         if family.dropout:
             kept += hidden * (width if self.on_cpu else 1)
         masks = self.tokens * self.settings.context * width if self.settings.attention == "eager" else 0
-        return self.tokens * kept + masks
+        attention = self.facts.layers[0].attention
+        rotation = 2 * self.settings.context * width * attention.head_dim_k if attention else 0
+        return self.tokens * kept + masks + rotation
 
-    def load_peak(self, terms: tuple[Term, ...]) -> dict[str, int]:
-        """Loaded weights beside the mapped file they come from, whether or not its pages stay."""
-        here = {
-            name: sum(t.bytes for t in terms if t.name == name)
-            for name in ("weights", "worker", "checkpoint_pages")
-        }
-        mapped = max(
-            here["checkpoint_pages"], largest_file_bytes(self.facts) if self.dtype != self.facts.dtype else 0
-        )
-        if self.on_cpu:
-            return {CPU: here["worker"] + here["weights"] + mapped}
-        return {
-            CPU: here["worker"] + largest_file_bytes(self.facts),
-            self.device: here["weights"] + CUDA_CONTEXT_BYTES,
-        }
+    def load_peak(self) -> dict[str, int]:
+        """The base model's loading; training needs more, so that it is no limit."""
+        places = {module.name: self.device for module in self.held}
+        peaks = dict(loading_peaks(self.facts, self.loaded, places))
+        peaks[CPU] = peaks.get(CPU, 0) + loading_worker_bytes(self.loaded)
+        if not self.on_cpu:
+            peaks[self.device] += CUDA_CONTEXT_BYTES
+        return peaks
+
+
+def blocks_of(facts: ModelFacts, settings: TrainingSettings, device: str = CPU) -> tuple[Block, ...]:
+    """The blocks as they train: what each keeps of its activations.
+
+    Raises:
+        KeyError: the architecture is not among `FAMILIES`.
+    """
+    return _Trainer(TrainingMemory(), facts, settings, device).blocks()
+
+
+def outside_bytes(facts: ModelFacts, settings: TrainingSettings, device: str = CPU) -> int:
+    """Bytes kept outside of blocks and loss: by the embedding and the final norm."""
+    return _Trainer(TrainingMemory(), facts, settings, device).outside()
 
 
 def _shapes(module: Module) -> Iterator[tuple[int, ...]]:
@@ -287,14 +290,3 @@ def _shapes(module: Module) -> Iterator[tuple[int, ...]]:
         yield (module.parameters,)
     if module.bias:
         yield (module.bias,)
-
-
-def _unit(module: Module) -> str:
-    match = _BLOCK_NAME.match(module.name + ".")
-    if match:
-        return match.group(1)
-    return "embedding" if module.kind == "embedding" or module.tower else "head"
-
-
-def _numbers(name: str) -> tuple[bool, int]:
-    return ("vision" not in name and "visual" not in name, int(name.rsplit(".", 1)[-1]))
