@@ -38,7 +38,7 @@ def asked_of_the_engine(candidate: Candidate, placed: Placed, hardware: Hardware
     if isinstance(settings, TransformersSettings) and facts.config_file and len(set(placed.assignment)) == 1:
         from shoestring.planning.transformers_dry_run import dry_run as ask_transformers
 
-        answer = ask_transformers(facts.config_file.parent, settings)
+        answer = ask_transformers(facts.config_file.parent, settings, on_gpu=placed.assignment[0] != CPU)
         given: dict[Group, int] = {
             "weights": answer.weights_bytes,
             "kv_cache": answer.kv_cache_bytes,

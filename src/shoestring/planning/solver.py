@@ -163,8 +163,10 @@ class _Solver:
         notes = [*self.notes, *candidate.notes]
         calibration = self.calibrations.get(candidate.memory.engine)
         if calibration is not None and not placed.estimate.missing:
-            placed = replace(placed, estimate=corrected(placed.estimate, calibration))
-            notes.append(sentence(calibration))
+            estimate = corrected(placed.estimate, calibration)
+            if estimate is not placed.estimate:
+                placed = replace(placed, estimate=estimate)
+                notes.append(sentence(calibration))
         memory = candidate.memory
         batch = placed.settings.batch
         speed = decode_speed(
