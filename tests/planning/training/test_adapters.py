@@ -19,15 +19,6 @@ pytestmark = [  # what peft itself says of these models
     pytest.mark.filterwarnings("ignore:The following .*_pattern keys did not match:RuntimeWarning"),
 ]
 FAMILIES = ("llama-3-8b", "qwen2-7b", "gemma-3-270m", "phi-3-mini", "gpt2", "mixtral-8x7b", "falcon-7b")
-    "llama-3-8b",
-    "qwen2-7b",
-    "gemma-3-4b",
-    "phi-3-mini",
-    "gpt2",
-    "mixtral-8x7b",
-    "falcon-7b",
-    "jamba-v0.1",
-)
 
 
 def counted(folder: Path, config: Any, rank: int) -> int:
