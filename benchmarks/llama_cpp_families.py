@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gguf_families import scaled, write_header
-from gguf_models import FAMILIES
+from gguf_models import ALIKE, FAMILIES
 
 from shoestring.errors import EngineError
 from shoestring.models.facts import ModelFacts
@@ -40,8 +40,8 @@ _ALL_LAYERS = ("deepseek2", "gemma3n")  # llama.cpp tells variants apart by thei
 
 def rows(name: str, folder: Path, *, full: bool) -> Iterator[tuple[LlamaCppSettings, dict[str, float] | str]]:
     """The relative error of every term for each setting, or why llama.cpp gives no figure."""
-    model = FAMILIES[name]()
-    if not full:
+    model = (FAMILIES | ALIKE)[name]()
+    if name in FAMILIES and not full:
         model = scaled(model, layers=None if model.architecture in _ALL_LAYERS else SMALLER_LAYERS)
     path = write_header(folder / f"{name}.gguf", model)
     facts = read_facts([path], id=name)
@@ -74,13 +74,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("families", nargs="*", metavar="family", help=", ".join(FAMILIES))
+    parser.add_argument("families", nargs="*", metavar="family", help=", ".join(FAMILIES | ALIKE))
     parser.add_argument("--full", action="store_true", help="all layers and the whole vocabulary")
     args = parser.parse_args()
     worst, out_of_bounds, compared = dict.fromkeys(BOUNDS, 0.0), 0, 0
     print(f"{'family':30} {'settings':38} {'weights':>9} {'cache':>9} {'compute':>9}")
     with tempfile.TemporaryDirectory() as folder:
-        for name in args.families or FAMILIES:
+        for name in args.families or FAMILIES | ALIKE:
             for settings, found in rows(name, Path(folder), full=args.full):
                 if isinstance(found, str):
                     print(f"{name:30} {described(settings):38} {found[:90]}")

@@ -101,6 +101,12 @@ def test_gemma_4_says_how_many_layers_read_earlier_caches(path: Path) -> None:
     assert shared == [None] * 8 + [6, 6, 6, 7]
 
 
+def test_gemma_4_s_keys_are_as_wide_as_its_values(path: Path) -> None:
+    for name in ("attention__value_length", "attention__value_length_swa"):
+        with pytest.raises(InvalidModelFileError, match="wide"):
+            read_model(path, ALIKE["gemma4 with keys for values"](), **{name: 64})
+
+
 def test_a_cache_of_another_kind_cannot_be_read(path: Path) -> None:
     with pytest.raises(InvalidModelFileError, match="none of its kind"):
         read_model(path, ALIKE["gemma4 with own inputs"](), attention__shared_kv_layers=3)

@@ -89,7 +89,7 @@ ROPE_OVER_WHOLE_HEAD = frozenset(
 KEYS_AS_WIDE_AS_VALUES = ROPE_OVER_WHOLE_HEAD | {
     *("afmoe", "bailingmoe2", "bitnet", "bloom", "chatglm", "cohere2", "command-r", "glm4"),
     *("glm4moe", "gpt2", "gptneox", "jais", "laguna", "mpt", "muse-glimmer", "openelm", "phi2"),
-    *("phi3", "qwen", "refact", "spark2_5", "stablelm", "starcoder"),
+    *("gemma4", "phi3", "qwen", "refact", "spark2_5", "stablelm", "starcoder"),
 }
 """Architectures whose graph asserts that a head's keys and values are of one width."""
 

@@ -144,7 +144,8 @@ def read_hyperparameters(header: GgufHeader) -> Hyperparameters:
         dim_k, dim_v = found[0] or dim_k, found[1] or dim_v
     sliding_k, sliding_v = _head_dims(keys, "_swa", dim_k, dim_v)
     if known:
-        _check_heads(keys, max(heads, default=0), dim_k, dim_v)
+        for widths in ((dim_k, dim_v), (sliding_k, sliding_v)):
+            _check_heads(keys, max(heads, default=0), *widths)
         _check_rotary(keys, dim_k, sliding_k)
         _check_numbers(keys)
     experts, used = _experts(keys, layers)
