@@ -36,7 +36,9 @@ def test_transformers_is_asked_about_a_folder(small: ModelFacts) -> None:
 
 def test_a_file_that_has_yet_to_be_made_cannot_be_asked_about(small: ModelFacts) -> None:
     asked = request(precision="Q8_0", context=256)
-    assert plan(small, MACHINE, asked, exact=True).plans[0].method == "formula"
+    found = plan(small, MACHINE, asked, exact=True).plans[0]
+    assert found.method == "formula"
+    assert any("could not be asked" in note for note in found.notes)
 
 
 def test_a_checkpoint_without_its_folder_cannot_be_asked_about(small: ModelFacts) -> None:

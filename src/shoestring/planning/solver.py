@@ -28,6 +28,7 @@ LEAST_CONTEXT = 2
 MOST_SEQUENCES = 256
 """llama.cpp's own limit (`LLAMA_MAX_SEQ`), held for every engine."""
 
+_NOT_ASKED = "The engine could not be asked about this plan; its figures are the formula's."
 _FRUGAL_SHOWN = 4  # settings for training that are listed where several fit
 _TRIED_FURTHER = 3  # candidates for which something smaller is looked for where none fits
 
@@ -183,7 +184,8 @@ class _Solver:
 
         estimate = asked_of_the_engine(option.candidate, option.placed, self.hardware)
         if estimate is None:
-            return option
+            notes = (*option.plan.notes, _NOT_ASKED) if self.exact else option.plan.notes
+            return replace(option, plan=replace(option.plan, notes=notes))
         return self.built(option.candidate, replace(option.placed, estimate=estimate), method="dry-run")
 
     def alternatives(self, options: list[_Option]) -> list[Plan]:
