@@ -107,6 +107,11 @@ def test_gemma_4_s_keys_are_as_wide_as_its_values(path: Path) -> None:
             read_model(path, ALIKE["gemma4 with keys for values"](), **{name: 64})
 
 
+def test_a_mixture_that_must_name_its_gate_does(path: Path) -> None:
+    with pytest.raises(InvalidModelFileError, match="expert_gating_func is missing"):
+        read_model(path, ALIKE["dots1"](), expert_gating_func=0)
+
+
 def test_a_cache_of_another_kind_cannot_be_read(path: Path) -> None:
     with pytest.raises(InvalidModelFileError, match="none of its kind"):
         read_model(path, ALIKE["gemma4 with own inputs"](), attention__shared_kv_layers=3)

@@ -121,6 +121,9 @@ GATED_ATTENTION = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 """Architectures of which every query comes with a gate for what its attention gives; between such layers lie
 recurrent ones, named in the header or in a fixed rhythm."""
 
+GATE_NAMED = frozenset({"dots1", "lfm2moe", "minimax-m2"})
+"""Mixtures whose header must say how experts are chosen; llama.cpp aborts where it does not."""
+
 _COUNTED_HERE = {
     "attention.kv_lora_rank": LATENT,
     "attention.shared_kv_layers": frozenset(SHARED_CACHES),

@@ -62,7 +62,9 @@ def _check_experts(keys: Keys, layers: list[LayerFacts], n_tensors: int) -> None
     """The graph of a mixture has two nodes for every expert used, and llama.cpp aborts where they are too many:
     it makes room for eight a tensor, of Qwen3-Next for 32 (`graph_max_nodes` in src/llama-context.cpp). What is counted is less than all.
     """
-    keys.count("expert_gating_func", 0, _GATES)
+    gate = keys.count("expert_gating_func", 0, _GATES)
+    if not gate and keys.architecture in rules.GATE_NAMED:
+        raise keys.invalid("expert_gating_func is missing from its metadata")
     mixtures = [(layer.experts.used, layer.state) for layer in layers if layer.experts]
     nodes = sum(2 * used + (_STATE_NODES if state else _ATTENTION_NODES) for used, state in mixtures)
     room = max(1024, 8 * n_tensors)
