@@ -23,15 +23,21 @@ _EAGER_ONLY = frozenset(
 )
 """Architectures whose class states `_supports_sdpa = False`: they get eager attention."""
 _UNGATED_TEMPORARIES = {
-    "gpt2": 5,
-    "phi": 5,
-    "starcoder2": 4,
+    "gpt2": 4,
+    "phi": 4,
+    "starcoder2": 2,
     "gpt_neox": 2,
     "falcon": 2,
-    "bloom": 5,
+    "bloom": 4,
     "opt": 2,
 }
 """Copies of the inner width alive in a feed-forward without a gate; the tanh form of GELU is spelt out in steps."""
+_MORE_HELD = {"gpt2": 1, "stablelm": 2}
+"""Copies of the hidden states alive beside the usual four: embedded positions, a second norm's output."""
+_UNFUSED_ON_CPU = frozenset({"falcon"})
+"""Architectures whose keys the CPU's fused attention does not take: one for all heads, broadcast."""
+_SINK_COPIES = {"gpt_oss": 4}
+"""Copies of the scores where a sink is put beside them and softmax stays in the model's dtype."""
 _REPACKED_TEMPORARIES = 7
 """Bytes a weight while bitsandbytes rearranges a 4-bit matrix for the CPU (`_convert_weight_packed_for_cpu`): every
 value as an int32, three times as a byte (the second of them transposed), and half of that packed."""
@@ -120,7 +126,7 @@ class _Pass:
 
     def peak(self, n: int) -> int:
         """Bytes alive at most while `n` tokens of each sequence pass the last layers, logits included."""
-        layers = max(self._layer(layer, n) for layer in set(self.facts.layers))
+        layers = max(self._layer(layer, n) for layer in set(self.facts.layers)) + self._masks(n)
         logits = self.settings.batch * self.facts.vocab_size * (self.width + 3 * _FP32)
         return max(layers + self._tables(n), self._token(4 * self.facts.hidden_size, n) + logits)
 
@@ -131,6 +137,19 @@ class _Pass:
         """Cosines and sines of every position, kept through the pass."""
         dims = [a.latent.rope_dim if a.latent else a.head_dim_k for a in self._attentions()]
         return self._token(2 * max(dims, default=0), n)
+
+    def _masks(self, n: int) -> int:
+        """What is kept through the pass of masks that are made once for it.
+
+        sdpa needs one only where a window is shorter than the prompt; eager one for full and one for sliding layers.
+        """
+        kind = attention_kind(self.facts, self.settings)
+        sliding = {a.window for a in self._attentions() if a.window is not None}
+        m = self.settings.context
+        if kind == "eager":
+            full = any(a.window is None for a in self._attentions())
+            return self.settings.batch * n * m * self.width * (full + bool(sliding))
+        return n * m if kind == "sdpa" and n > 1 and any(m > window for window in sliding) else 0
 
     def _attentions(self) -> list[AttentionFacts]:
         return [layer.attention for layer in self.facts.layers if layer.attention]
@@ -150,7 +169,8 @@ class _Pass:
         if not inner:
             return 0
         hidden = self.facts.hidden_size
-        held = self._token(4 * hidden + self._inner_copies() * inner, n)
+        more = _MORE_HELD.get(self.facts.architecture, 0)
+        held = self._token((4 + more) * hidden + self._inner_copies() * inner, n)
         if self.settings.precision != "int8":
             return held
         # Up beside the gate: input in fp16 and int8, products as int32, and twice times their scales in fp32.
@@ -189,16 +209,25 @@ class _Pass:
         repeated = self._repeated(a, m)
         output = self._token(a.heads * a.head_dim_v, n)
         if kind == "eager":
-            # Scores in the model's dtype, softmax in fp32 with its input upcast; the mask in the model's dtype.
-            copies = 2 * _FP32 if self.width == _FP32 else self.width + 2 * _FP32
-            return repeated + pairs * (a.heads * copies + self.width)
-        if self.on_cpu and a.latent is not None:
-            # Keys and values of different sizes: no fused kernel, so scores and softmax in fp32, and a mask.
-            return repeated + pairs * _FP32 * (2 * a.heads + 1)
+            return repeated + pairs * a.heads * self._copies_of_scores()
+        if self.on_cpu and (a.latent is not None or self.facts.architecture in _UNFUSED_ON_CPU):
+            # No fused kernel: queries, keys, values, scores and softmax in fp32, and a mask.
+            values = 2 * a.heads * a.head_dim_k + a.heads * a.head_dim_v
+            in_fp32 = self.settings.batch * m * values * _FP32
+            kept = self._token(values, m) if self.width < _FP32 else 0
+            if a.latent is not None:  # keys and values made of the latent, and both before they were parted
+                kept += self._token(a.heads * (2 * (a.head_dim_k - a.latent.rope_dim + a.head_dim_v)), m)
+            return in_fp32 + kept + pairs * _FP32 * 2 * a.heads + n * m * _FP32
         masked = a.window is not None and m > a.window and n > 1 and kind == "sdpa"
-        mask = n * m + pairs * self.width if masked else 0
+        mask = pairs * self.width if masked else 0
         statistics = self.settings.batch * n * a.heads * _FP32
         return output + statistics + (mask + repeated if masked else 0)
+
+    def _copies_of_scores(self) -> int:
+        """Bytes a score in eager attention: as computed, and softmax in fp32 with its input upcast."""
+        if self.facts.architecture in _SINK_COPIES:
+            return _SINK_COPIES[self.facts.architecture] * self.width
+        return 2 * _FP32 if self.width == _FP32 else self.width + 2 * _FP32
 
     def _repeated(self, a: AttentionFacts, m: int) -> int:
         """Keys and values repeated for every query head."""
