@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from shoestring.errors import (
     PromptTooLongError,
     WorkerDiedError,
 )
+from shoestring.planning.base import EngineSettings, LlamaCppSettings, TransformersSettings
 from shoestring.runtime.ledger import Ledger
 from shoestring.runtime.process import prestart
 from shoestring.runtime.session import Session, open_session
@@ -363,6 +365,29 @@ def test_a_hopelessly_long_text_is_refused_before_anything_is_loaded(open_fake: 
     with pytest.raises(PromptTooLongError):
         session.tokenize([Segment("x" * 64 * 256)])
     assert session._life is None
+
+
+@pytest.mark.parametrize(
+    "settings", [LlamaCppSettings(context=512, gpu_layers=3), TransformersSettings(context=512)]
+)
+def test_a_plan_that_this_version_cannot_load_is_refused(tmp_path: Path, settings: EngineSettings) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script())
+    with pytest.raises(EngineError, match="can be made, but not loaded"):
+        open_session(facts, replace(plan, settings=settings))
+
+
+def test_a_plan_without_a_total_is_refused(tmp_path: Path) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script())
+    unknown = replace(plan, bytes=replace(plan.bytes, total=None))
+    with pytest.raises(EngineError, match="without a total"):
+        open_session(facts, unknown)
+
+
+def test_the_ledger_keeps_what_was_a_correction_apart(open_fake: Open, tmp_path: Path) -> None:
+    facts, plan = fake_model(tmp_path / "corrected", Script())
+    with open_session(facts, replace(plan, terms={"calibration": 1234})) as session:
+        session.load()
+    assert Ledger().records()[-1].correction_bytes == 1234
 
 
 def test_a_file_that_was_replaced_after_it_was_checked_is_refused(open_fake: Open) -> None:

@@ -280,6 +280,11 @@ def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int, int]:
             f"Plans for {plan.engine} can be made, but not loaded by this version.",
             "Give a .gguf file, which llama.cpp loads.",
         )
+    if plan.settings.gpu_layers:
+        raise EngineError(
+            "Plans for GPUs can be made, but not loaded by this version.",
+            "Plan without GPU memory to load it here.",
+        )
     if total is None or load_peak is None:
         raise EngineError(f"A model cannot be guarded by a plan without a total. {plan.reason}")
     return plan.settings, total, max(total, load_peak)
