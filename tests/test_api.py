@@ -101,3 +101,13 @@ def test_a_processor_on_which_the_engine_would_crash_is_refused_before_loading(
     monkeypatch.setattr(probe, "probe", lambda: old)
     with pytest.raises(EngineError, match="AVX2"):
         api.open_model("smollm2", Request(context=512))
+
+
+def test_a_checkpoint_can_be_planned_but_not_loaded_yet(tmp_path: Path) -> None:
+    import header_checkpoint
+
+    folder = header_checkpoint.write(tmp_path / "gpt2", header_checkpoint.FAMILIES["gpt2"]())
+    header_checkpoint.write_tokenizer(folder)
+    assert api.plan(folder, hardware="laptop-16gb").recommended == 0
+    with pytest.raises(EngineError, match="GGUF files only"):
+        api.open_model(folder, Request(context=512))

@@ -217,6 +217,11 @@ def open_model(
     hardware = _probe()
     if problem := cpu_problem(hardware.cpu):
         raise EngineError(problem.what, problem.fix)
+    if facts.format != "gguf":
+        raise EngineError(
+            f"{facts.id} can be planned, but this version loads GGUF files only.",
+            "Give a .gguf file of the model; its plan says how large one would be.",
+        )
     report = _plan_to_load(facts, hardware, request)
     chosen = report.plans[0]
     if not chosen.fits:
