@@ -15,6 +15,7 @@ STEP = Step(
     loss_backward=80,
     gradients=0,
     head_gradients=0,
+    late_gradients=0,
     embedding_work=0,
     step=0,
     checkpointing=False,
@@ -48,3 +49,9 @@ def test_many_gradients_put_the_peak_at_the_end() -> None:
     large = replace(STEP, gradients=10_000, head_gradients=100, embedding_work=200)
 
     assert beside_gradients(large) == {"activations": 200}
+
+
+def test_an_untied_embedding_s_gradient_comes_when_the_blocks_are_done() -> None:
+    small = replace(STEP, loss_kept=1, loss_backward=2, gradients=1000, late_gradients=500)
+
+    assert beside_gradients(small) == {"activations": 0}

@@ -209,7 +209,7 @@ class _Trainer:
         width = WIDTHS[self.settings.compute_dtype]
         head = next((m for m in self.held if m.kind == "head"), None)
         table = next((m for m in self.held if m.kind == "embedding"), None)
-        tied_grad = table.parameters * width if self.full and table else 0
+        table_grad = table.parameters * width if self.full and table else 0
         copies = (2 if head is None else 0) + (self.settings.accumulation > 1)
         return Step(
             kept=tuple(block.kept_bytes() for block in blocks),
@@ -219,8 +219,9 @@ class _Trainer:
             loss_kept=loss.kept_bytes(self.facts, self.tokens, width),
             loss_backward=loss.backward_bytes(self.facts, self.tokens),
             gradients=gradient_bytes(self.trained),
-            head_gradients=tied_grad,
-            embedding_work=copies * tied_grad,
+            head_gradients=table_grad,
+            late_gradients=table_grad if head else 0,
+            embedding_work=copies * table_grad,
             step=step_bytes(self.trained, self.settings.optimizer, on_cpu=self.on_cpu),
             checkpointing=self.settings.gradient_checkpointing,
             accumulated=self.settings.accumulation > 1,

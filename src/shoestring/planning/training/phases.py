@@ -22,6 +22,7 @@ class Step:
         loss_kept, loss_backward: kept by head and loss; needed beside it at the loss's peak.
         gradients: of everything trained here.
         head_gradients: of the trained head; there from the start of the way back.
+        late_gradients: of an untied embedding; there when all blocks are done, and not before.
         embedding_work: beside all gradients at the very end: the embedding's, before it joins the tied head's.
         step: the optimizer's own.
         checkpointing: whether blocks keep only their input and compute the rest again.
@@ -36,6 +37,7 @@ class Step:
     loss_backward: int
     gradients: int
     head_gradients: int
+    late_gradients: int
     embedding_work: int
     step: int
     checkpointing: bool
@@ -53,7 +55,7 @@ def beside_gradients(step: Step) -> dict[str, int]:
     one = max((k + w for k, w in zip(step.kept, step.work, strict=True)), default=0)
     most_work = max(step.work, default=0)
     first_block = kept + (one if step.checkpointing else most_work) + max(there, step.head_gradients)
-    last_block = step.gradients + one
+    last_block = step.gradients - (0 if step.accumulated else step.late_gradients) + one
     end = step.gradients + step.embedding_work
     update = step.gradients + step.step
     peak = max(at_loss, first_block, last_block, end, update)

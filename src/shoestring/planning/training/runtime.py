@@ -24,7 +24,7 @@ by 9 % in three steps. With 64 KiB every activation has pages of its own and giv
 the same in every step.
 """
 
-PEFT_BYTES = 46_000_000
+PEFT_BYTES = 52_000_000
 """peft and what a training run imports at first use, kernels' code and scratch of one backward pass and step.
 Measured by `benchmarks/qlora_peak.py`, like the constants of inference that it adds to."""
 _ADAPTER_OBJECTS_BYTES = 40_000
@@ -36,14 +36,7 @@ def worker_bytes(
 ) -> int:
     """Bytes of the worker beside weights and everything that training adds to them."""
     quantized = sum(m.kind == "linear" for m in held) if settings.method == "qlora" else 0
-    libraries = IMPORTS_BYTES + PEFT_BYTES + (BITSANDBYTES_BYTES if uses_bitsandbytes(settings) else 0)
+    libraries = (
+        IMPORTS_BYTES + PEFT_BYTES + BITSANDBYTES_BYTES
+    )  # peft imports bitsandbytes where it is installed
     return libraries + object_bytes(facts, held, quantized) + adapters * _ADAPTER_OBJECTS_BYTES
-
-
-def uses_bitsandbytes(settings: TrainingSettings) -> bool:
-    """Whether bitsandbytes holds weights or optimizer state."""
-    return settings.method == "qlora" or settings.optimizer in (
-        "adamw_8bit",
-        "paged_adamw",
-        "paged_adamw_8bit",
-    )
