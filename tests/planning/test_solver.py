@@ -125,6 +125,14 @@ class TestAlternatives:
         report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
         assert all(p.settings.flash_attention for p in report.plans if p.kv_precision != "f16")
 
+    def test_no_cache_is_offered_that_the_engine_refuses(self) -> None:
+        odd = make_facts(layers=4, head_dim=80, context=8192)
+        need = plan(odd, MACHINE, Request()).plans[0].bytes.total or 0
+        found = plan(odd, MACHINE, Request(budget_bytes=need - 1)).plans
+        assert {option.kv_precision for option in found} == {"f16"}
+        with pytest.raises(UsageError, match="80 values"):
+            plan(odd, MACHINE, Request(kv_precision="q8_0"))
+
     def test_nothing_is_recommended_where_nothing_fits(self) -> None:
         report = plan(FACTS, MACHINE, Request(budget_bytes=1))
         assert (len(report.plans), report.recommended, report.largest_context) == (1, None, None)

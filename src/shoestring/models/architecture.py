@@ -79,7 +79,7 @@ ROPE_OVER_WHOLE_HEAD = frozenset(
         *("deci", "deepseek", "dots1", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe"),
         *("exaone4", "falcon", "granite", "grok", "grovemoe", "hunyuan-moe", "hunyuan_vl"),
         *("internlm2", "jais2", "llama", "llama4", "maincoder", "mellum", "minimax-m2", "mistral3"),
-        *("nemotron", "olmo", "olmo2", "olmoe", "orion", "paddleocr", "pangu-embedded", "plamo"),
+        *("olmo", "olmo2", "olmoe", "orion", "paddleocr", "pangu-embedded", "plamo"),
         *("qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "seed_oss"),
         *("smallthinker", "smollm3", "starcoder2", "talkie", "xverse"),
     }

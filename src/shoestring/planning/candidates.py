@@ -73,10 +73,15 @@ def candidates(
 def _llama_cpp(
     facts: ModelFacts, hardware: Hardware, request: Request, context: int, wanted: str | None
 ) -> Iterator[Candidate]:
+    from shoestring.planning.llama_cpp.kv_cache import refused
     from shoestring.planning.llama_cpp.model import LlamaCppMemory
 
     if request.kv_precision in ("f32", "bf16"):
         return
+    if reason := refused(facts, _llama_cpp_settings(hardware, request, context)):
+        raise UsageError(
+            f"{facts.id} cannot have a {request.kv_precision} cache: {reason}", "Keep it in f16."
+        )
     own = prevailing_type(facts) if facts.format == "gguf" else None
     if own is not None and wanted in (None, own, f"{own}_M", f"{own}_S"):
         yield Candidate(LlamaCppMemory(), facts, _llama_cpp_settings(hardware, request, context), own)
@@ -259,7 +264,13 @@ def smaller(candidate: Candidate) -> list[tuple[str, Candidate]]:
             (cache, replace(settings, kv_precision="q8_0")),
             (both, replace(settings, kv_precision="q8_0", ubatch=ubatch)),
         ]
-        return [(reason, replace(candidate, settings=changed)) for reason, changed in changes]
+        from shoestring.planning.llama_cpp.kv_cache import refused
+
+        return [
+            (reason, replace(candidate, settings=changed))
+            for reason, changed in changes
+            if not (isinstance(changed, LlamaCppSettings) and refused(candidate.facts, changed))
+        ]
     if isinstance(settings, TransformersSettings) and not settings.offload:
         offloaded = "Weights that do not fit may stay outside and be copied for every token, which is slow."
         return [(offloaded, replace(candidate, settings=replace(settings, offload=True)))]

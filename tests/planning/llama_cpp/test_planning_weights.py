@@ -60,3 +60,8 @@ def test_without_mapping_only_what_is_used_in_place_is_read() -> None:
     facts = replace(make_facts(), tensors=tensors_of(EMBEDDING, HEAD, NORM))
     settings = LlamaCppSettings(context=512, mmap=False)
     assert mapped_bytes(facts, settings, AVX2) == facts.tensors[0].n_bytes + facts.tensors[2].n_bytes
+
+
+def test_tables_that_are_only_looked_up_are_not_rearranged() -> None:
+    facts = replace(make_facts(), tensors=tensors_of(("position_embd.weight", (256, 1024), "Q4_0")))
+    assert repacked_bytes(facts, SETTINGS, AVX2) == 0

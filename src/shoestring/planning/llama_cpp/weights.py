@@ -21,6 +21,8 @@ _REPACKED_DOTPROD = {
 """Types that llama.cpp rearranges and the multiple their row count must be (`ggml/src/ggml-cpu/repack.cpp`)."""
 
 EMBEDDING = "token_embd.weight"
+_TABLES = ("position_embd.weight", "per_layer_token_embd.weight", "token_types.weight")
+"""Looked up, never multiplied with: not rearranged."""
 
 
 def mapped_bytes(facts: ModelFacts, settings: LlamaCppSettings, cpu_features: Collection[str]) -> int:
@@ -58,6 +60,7 @@ def _repacked(
         if tensor.dtype in rows
         and len(tensor.shape) == (3 if "_exps." in tensor.name else 2)
         and tensor.shape[1] % rows[tensor.dtype] == 0
+        and tensor.name not in _TABLES
         and (tensor.name != EMBEDDING or facts.tied)
     ]
 
