@@ -54,6 +54,10 @@ def test_a_fused_step_needs_nothing_of_its_own() -> None:
     assert step_bytes([MATRIX], "adamw", on_cpu=True) == step_bytes([MATRIX], "adamw_8bit", on_cpu=False) == 0
 
 
+def test_adafactor_s_step_makes_the_squared_gradient_and_the_update() -> None:
+    assert step_bytes([MATRIX], "adafactor", on_cpu=False) == 8 * MATRIX.size
+
+
 @given(SIZES)
 def test_8_bit_state_is_never_larger_than_32_bit_state_and_its_tables(sizes: list[int]) -> None:
     trained = [Trained((n,), 4) for n in sizes]

@@ -70,12 +70,19 @@ def step_bytes(trained: Iterable[Trained], optimizer: Optimizer, *, on_cpu: bool
     """Bytes that the step itself needs at once: tensors are updated one after the other, so the largest one's.
 
     bitsandbytes' steps are kernels on a GPU; on the CPU they make fp32 copies of states, gradient and update
-    (`bitsandbytes/backends/cpu/ops.py`). Adafactor squares the gradient and makes the update in fp32 everywhere.
-    AdamW of torch is fused, SGD works in place.
+    (`bitsandbytes/backends/cpu/ops.py`). Adafactor makes the squared gradient and the update in fp32 everywhere,
+    and copies of parameter and gradient where they are not fp32. AdamW of torch is fused, SGD works in place.
     """
-    largest = max((tensor.size for tensor in trained), default=0)
-    copies = {"adafactor": 3} | ({"adamw_8bit": 5, "paged_adamw_8bit": 5, "paged_adamw": 4} if on_cpu else {})
-    return 4 * largest * copies.get(optimizer, 0)
+    return max((4 * t.size * _copies(t, optimizer, on_cpu) for t in trained), default=0)
+
+
+def _copies(tensor: Trained, optimizer: Optimizer, on_cpu: bool) -> int:
+    """Tensors of fp32 that a step makes of one parameter's size."""
+    if optimizer == "adafactor":
+        return 2 if tensor.width == 4 else 4
+    if not on_cpu:
+        return 0
+    return {"adamw_8bit": 5, "paged_adamw_8bit": 5, "paged_adamw": 4}.get(optimizer, 0)
 
 
 def _state(tensor: Trained, optimizer: Optimizer) -> int:

@@ -22,6 +22,9 @@ DEFAULT_LENGTH = 1024
 LEAST_LENGTH = 8
 """Tokens; nothing is learnt from less."""
 
+MOST_EXAMPLES = 65_536
+"""A step; more than the largest batches of published training runs, and its divisors are found at once."""
+
 _CHEAPER: dict[Way, tuple[Way, ...]] = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": ()}
 _FOUR_BIT = ("nf4-dq", "nf4", "fp4-dq", "fp4")
 
@@ -137,3 +140,8 @@ def _check(facts: ModelFacts, request: Request) -> None:
         )
     if request.batch < 1:
         raise UsageError(f"A step of {request.batch} examples trains nothing.", "Choose 1 or more.")
+    if request.batch > MOST_EXAMPLES:
+        raise UsageError(
+            f"A step of {request.batch:,} examples is more than any training takes.",
+            f"Choose at most {MOST_EXAMPLES:,}.",
+        )
