@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from shoestring.hardware.base import Hardware
@@ -29,17 +29,78 @@ _PACKS_4BIT = "avx512_bf16"
 
 
 @dataclass(frozen=True)
+class _Known:
+    """What does not depend on context and batch, of a model at a precision: found once, asked for again and again."""
+
+    facts: ModelFacts
+    settings: TransformersSettings
+    loading: dict[Assignment, dict[str, int]] = field(default_factory=dict)
+
+    @cached_property
+    def modules(self) -> tuple[Module, ...]:
+        return modules(self.facts)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        return parts(self.modules)
+
+    @cached_property
+    def quantized(self) -> tuple[Module, ...]:
+        return tuple(m for m in self.modules if is_quantized(m, self.facts, self.settings.precision))
+
+    @cached_property
+    def objects(self) -> int:
+        return runtime.object_bytes(self.facts, self.modules, len(self.quantized))
+
+    @cached_property
+    def footprint(self) -> int:
+        return footprint_bytes(self.facts, self.settings.precision, self.settings.compute_dtype)
+
+    @cached_property
+    def buffers(self) -> int:
+        return buffer_bytes(self.facts)
+
+    @cached_property
+    def packed_weights(self) -> tuple[int, ...]:
+        return tuple(part_bytes(part, self.facts, self.settings, packed=True) for part in self.parts)
+
+    @cached_property
+    def weights(self) -> tuple[int, ...]:
+        return tuple(part_bytes(part, self.facts, self.settings, packed=False) for part in self.parts)
+
+    def loading_peaks(self, assignment: Assignment) -> dict[str, int]:
+        if assignment not in self.loading:
+            placed = zip(self.parts, assignment, strict=True)
+            places = {module.name: device for part, device in placed for module in part.modules}
+            self.loading[assignment] = loading_peaks(self.facts, self.settings, places)
+        return self.loading[assignment]
+
+
+@dataclass(frozen=True)
 class TransformersMemory:
     """The memory model of transformers."""
 
     engine: str = "transformers"
+    _known: dict[tuple[int, str, str], _Known] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def known(self, facts: ModelFacts, settings: TransformersSettings) -> _Known:
+        """What has been found of a model already; facts cannot be hashed, so the very object counts."""
+        key = (id(facts), settings.precision, settings.compute_dtype)
+        found = self._known.get(key)
+        if found is None or found.facts is not facts:
+            found = self._known[key] = _Known(facts, settings)
+        return found
 
     def units(
         self, facts: ModelFacts, settings: TransformersSettings, hardware: Hardware
     ) -> tuple[Unit, ...]:
         """Towers, the embedding, every block, a block's experts apart from it, and the final norm with the head."""
         packed = not hardware.gpus and _packs(hardware)
-        return tuple(unit_of(part, facts, settings, packed=packed) for part in parts(modules(facts)))
+        known = self.known(facts, settings)
+        weights = known.packed_weights if packed else known.weights
+        return tuple(unit_of(p, n, facts, settings) for p, n in zip(known.parts, weights, strict=True))
 
     def estimate(
         self, facts: ModelFacts, settings: TransformersSettings, hardware: Hardware, assignment: Assignment
@@ -49,7 +110,7 @@ class TransformersMemory:
         accelerate computes everything on the first GPU where parts lie in main memory or on the disk: their weights
         pass through it, one part at a time, and their cache stays there. Without a GPU the CPU computes.
         """
-        return _Estimator(facts, settings, hardware, assignment).estimate()
+        return _Estimator(facts, settings, hardware, assignment, self.known(facts, settings)).estimate()
 
 
 def _packs(hardware: Hardware) -> bool:
@@ -62,6 +123,7 @@ class _Estimator:
     settings: TransformersSettings
     hardware: Hardware
     assignment: Assignment
+    known: _Known
 
     def estimate(self) -> Estimate:
         missing = self.missing()
@@ -70,19 +132,9 @@ class _Estimator:
             terms=terms,
             load_peak=self.load_peak(),
             missing=missing,
-            footprint=None
-            if "weights" in missing
-            else footprint_bytes(self.facts, self.settings.precision, self.settings.compute_dtype),
+            footprint=None if "weights" in missing else self.known.footprint,
             notes=tuple(self.notes()),
         )
-
-    @cached_property
-    def modules(self) -> tuple[Module, ...]:
-        return modules(self.facts)
-
-    @cached_property
-    def parts(self) -> tuple[Part, ...]:
-        return parts(self.modules)
 
     @cached_property
     def gpus(self) -> tuple[str, ...]:
@@ -101,7 +153,11 @@ class _Estimator:
     @cached_property
     def working_memory(self) -> Compute:
         return compute(
-            self.facts, self.settings, self.modules, on_cpu=not self.gpus, packs_4bit=_packs(self.hardware)
+            self.facts,
+            self.settings,
+            self.known.modules,
+            on_cpu=not self.gpus,
+            packs_4bit=_packs(self.hardware),
         )
 
     def missing(self) -> dict[Group, str]:
@@ -122,13 +178,13 @@ class _Estimator:
     def weights(self) -> Iterator[Term]:
         held: dict[str, int] = defaultdict(int)
         largest_elsewhere = 0
-        for part, device in zip(self.parts, self.assignment, strict=True):
-            n_bytes = part_bytes(part, self.facts, self.settings, packed=self.packed)
+        weights = self.known.packed_weights if self.packed else self.known.weights
+        for n_bytes, device in zip(weights, self.assignment, strict=True):
             if device != DISK:
                 held[device] += n_bytes
             if device == DISK or (device == CPU and self.gpus):
                 largest_elsewhere = max(largest_elsewhere, n_bytes)
-        held[self.computing[0]] += buffer_bytes(self.facts)
+        held[self.computing[0]] += self.known.buffers
         for device, n_bytes in held.items():
             yield Term("weights", "weights", device, n_bytes)
         if largest_elsewhere:
@@ -151,7 +207,7 @@ class _Estimator:
 
     def _keeps_cache(self, block: int) -> str:
         """Where a block's cache lies: where it is computed."""
-        for part, device in zip(self.parts, self.assignment, strict=True):
+        for part, device in zip(self.known.parts, self.assignment, strict=True):
             if part.block == block and device in self.gpus:
                 return device
         return self.computing[0]
@@ -167,35 +223,26 @@ class _Estimator:
     def runtime(self) -> Iterator[Term]:
         yield Term("worker", "runtime", CPU, runtime.worker_bytes(self.settings))
         yield Term("tokenizer", "runtime", CPU, runtime.tokenizer_bytes(self.facts.tokenizer))
-        yield Term("modules", "runtime", CPU, self._objects())
+        yield Term("modules", "runtime", CPU, self.known.objects)
         if not self.gpus:
             yield Term(
-                "kernels", "runtime", CPU, runtime.outlier_kernel_bytes(self.settings, len(self.quantized))
+                "kernels",
+                "runtime",
+                CPU,
+                runtime.outlier_kernel_bytes(self.settings, len(self.known.quantized)),
             )
-        if self.packed and self.quantized and self.settings.precision != "int8":
-            holes = runtime.repacking_holes(self.facts, self.settings, self.modules)
+        if self.packed and self.known.quantized and self.settings.precision != "int8":
+            holes = runtime.repacking_holes(self.facts, self.settings, self.known.modules)
             yield Term("repacking_holes", "runtime", CPU, holes)
         for gpu in self.gpus:
             yield Term("cuda_context", "runtime", gpu, runtime.CUDA_CONTEXT_BYTES)
-
-    @cached_property
-    def quantized(self) -> tuple[Module, ...]:
-        return tuple(m for m in self.modules if is_quantized(m, self.facts, self.settings.precision))
-
-    def _objects(self) -> int:
-        return runtime.object_bytes(self.facts, self.modules, len(self.quantized))
 
     def load_peak(self) -> dict[str, int]:
         """The worker before it computes, the weights, and one tensor in passing: read in RAM, converted in place."""
         peak: dict[str, int] = defaultdict(int)
         peak[CPU] += runtime.loading_worker_bytes(self.settings)
-        peak[CPU] += runtime.tokenizer_bytes(self.facts.tokenizer) + self._objects()
-        places = {
-            m.name: device
-            for part, device in zip(self.parts, self.assignment, strict=True)
-            for m in part.modules
-        }
-        for device, n_bytes in loading_peaks(self.facts, self.settings, places).items():
+        peak[CPU] += runtime.tokenizer_bytes(self.facts.tokenizer) + self.known.objects
+        for device, n_bytes in self.known.loading_peaks(self.assignment).items():
             peak[device] += n_bytes
         for gpu in self.gpus:
             peak[gpu] += runtime.CUDA_CONTEXT_BYTES
@@ -204,7 +251,7 @@ class _Estimator:
     def notes(self) -> Iterator[str]:
         if self.gpus:
             yield NEVER_RUN
-        experts = [m for m in self.modules if m.kind == "experts"]
+        experts = [m for m in self.known.modules if m.kind == "experts"]
         if experts and self.settings.precision in _QUANTIZED:
-            share = sum(m.parameters for m in experts) / sum(m.parameters for m in self.modules)
+            share = sum(m.parameters for m in experts) / sum(m.parameters for m in self.known.modules)
             yield _EXPERTS_STAY.format(f"{share:.0%}", self.settings.compute_dtype)

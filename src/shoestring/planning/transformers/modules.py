@@ -107,8 +107,19 @@ def modules(facts: ModelFacts) -> tuple[Module, ...]:
     if _last and _last[0][0] is facts:
         return _last[0][1]
     found: dict[str, Module] = {}
-    for tensor in loaded_tensors(facts):
-        _add(found, tensor, facts)
+    fused: dict[tuple[str, str], str] = {}
+    more: dict[str, int] = {}
+    for tensor in facts.tensors:
+        key = None if facts.quantization else _expert_key(tensor.name)
+        if key in fused:  # the other experts of a parameter that is known: there may be tens of thousands
+            more[fused[key]] = more.get(fused[key], 0) + 1
+            continue
+        for loaded in _as_loaded(tensor, facts):
+            _add(found, loaded, facts)
+            expert = _EXPERT.match(loaded.name)
+            if key is not None and expert:
+                fused[key] = _fused_name(expert)
+    _add_other_experts(found, fused, more)
     answer = tuple(found.values())
     _last[:] = [(facts, answer)]
     return answer
@@ -140,12 +151,33 @@ def block(name: str) -> int | None:
 def loaded_tensors(facts: ModelFacts) -> Iterable[TensorInfo]:
     """Stored tensors that the model has a place for, under the names they get there."""
     for tensor in facts.tensors:
-        name = loaded_name(tensor.name, facts.architecture)
-        index = block(name)
-        extra = index is not None and facts.layers and index >= len(facts.layers)
-        tied_head = facts.tied and name.rsplit(".", 2)[-2:] == ["lm_head", "weight"]
-        if not (extra or tied_head or _NOT_LOADED.search(name)):
-            yield replace(tensor, name=name)
+        yield from _as_loaded(tensor, facts)
+
+
+def _as_loaded(tensor: TensorInfo, facts: ModelFacts) -> Iterable[TensorInfo]:
+    name = loaded_name(tensor.name, facts.architecture)
+    index = block(name)
+    extra = index is not None and facts.layers and index >= len(facts.layers)
+    tied_head = facts.tied and name.rsplit(".", 2)[-2:] == ["lm_head", "weight"]
+    if not (extra or tied_head or _NOT_LOADED.search(name)):
+        yield replace(tensor, name=name)
+
+
+def _expert_key(name: str) -> tuple[str, str] | None:
+    """Of one expert's matrix, what all experts' have in common: the block before, the part behind."""
+    before, experts, behind = name.partition(".experts.")
+    index, _, part = behind.partition(".")
+    return (before, part) if experts and index.isdigit() and part.endswith(".weight") else None
+
+
+def _add_other_experts(
+    found: dict[str, Module], fused: dict[tuple[str, str], str], more: dict[str, int]
+) -> None:
+    """Add experts that were only counted: all are of one shape."""
+    for name in dict.fromkeys(fused.values()):
+        module = found[name]
+        count = module.count + more.get(name, 0)
+        found[name] = replace(module, count=count, parameters=module.parameters // module.count * count)
 
 
 def _add(found: dict[str, Module], tensor: TensorInfo, facts: ModelFacts) -> None:
@@ -198,9 +230,7 @@ _STATISTICS = re.compile(
 
 
 def _add_expert(found: dict[str, Module], expert: re.Match[str], shape: tuple[int, ...]) -> None:
-    part = expert["part"]
-    fused = "gate_up_proj" if part in _UP_PARTS else "down_proj" if part in _DOWN_PARTS else part
-    name = f"{expert['experts']}.{fused}"
+    name = _fused_name(expert)
     size = _product(shape)
     known = found.get(name)
     if known:
@@ -209,6 +239,12 @@ def _add_expert(found: dict[str, Module], expert: re.Match[str], shape: tuple[in
         found[name] = Module(
             name, "experts", shape[0], shape[1], size, block=block(name), tower=tower(name), count=1
         )
+
+
+def _fused_name(expert: re.Match[str]) -> str:
+    part = expert["part"]
+    fused = "gate_up_proj" if part in _UP_PARTS else "down_proj" if part in _DOWN_PARTS else part
+    return f"{expert['experts']}.{fused}"
 
 
 def _add_bias(found: dict[str, Module], stored: str, shape: tuple[int, ...]) -> None:

@@ -40,13 +40,8 @@ def parts(found: Iterable[Module]) -> tuple[Part, ...]:
     return tuple(Part(name, tuple(grouped[name]), _block_of(grouped[name])) for name in names)
 
 
-def unit_of(part: Part, facts: ModelFacts, settings: TransformersSettings, *, packed: bool) -> Unit:
-    """What a part weighs, caches and reads for one token.
-
-    Args:
-        packed: whether 4-bit weights are rearranged for the CPU.
-    """
-    weights = part_bytes(part, facts, settings, packed=packed)
+def unit_of(part: Part, weights: int, facts: ModelFacts, settings: TransformersSettings) -> Unit:
+    """What a part of so many bytes caches and reads for one token."""
     cache = 0
     if part.block is not None and not part.name.endswith(EXPERTS) and part.block < len(facts.layers):
         cache = layer_bytes(facts.layers[part.block], settings) or 0
