@@ -1,9 +1,11 @@
 """A bare worker on transformers, and what it holds: the truth that the planner's figures are held against.
 
     python benchmarks/bare_transformers.py CHECKPOINT [--precision nf4 --context 2048 --batch 4 …]
+    python benchmarks/bare_transformers.py --baseline
 
 A fresh process loads a checkpoint as the engine does, reads context − 32 tokens with the whole batch, generates
-32 greedily and tells VmHWM after the imports, after loading and at the end. `measure` does it for other benchmarks.
+32 greedily and tells VmHWM after the imports, after loading and at the end. `measure` does it for other benchmarks;
+`--baseline` prints the worker's constants anew (`planning/transformers/runtime.py`), with a model of no size.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -230,6 +233,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def baseline() -> None:
+    """Print what a worker holds with a model of some kilobytes, loaded and after it has computed once."""
+    import random_checkpoint
+    from transformers import LlamaConfig
+
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 1024}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": True}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = random_checkpoint.write(Path(scratch), LlamaConfig(**shape, **heads))
+        random_checkpoint.write_tokenizer(folder)
+        for precision, dtype in (("fp32", "fp32"), ("bf16", "bf16"), ("int8", "bf16"), ("nf4", "bf16")):
+            settings = TransformersSettings(context=64, precision=precision, compute_dtype=dtype, threads=2)
+            peaks = measure(folder, settings)
+            print(f"{precision}: loaded {peaks.load:,} bytes, after computing {peaks.end:,}")
+
+
 def main() -> None:
     """Measure once and print."""
     given = vars(_arguments())
@@ -241,5 +260,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         print(json.dumps(_worker(sys.argv[2], TransformersSettings(**json.loads(sys.argv[3])))))
+    elif sys.argv[1:2] == ["--baseline"]:
+        baseline()
     else:
         main()
