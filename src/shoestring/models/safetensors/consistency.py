@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import LayerFacts, TensorInfo
@@ -13,6 +14,10 @@ from shoestring.models.safetensors.layers import TextModel
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|backbone\.embeddings)\.weight$")
 _PROJECTION = re.compile(r"\.(self_attn|attention)\.([kv])_proj\.weight$")
+_MATRIX = re.compile(
+    r"\.(?:(?:mlp|feed_forward)\.(?:(?:gate|up|down|gate_up|c)_proj|fc1|fc2|c_fc|dense_h_to_4h|dense_4h_to_h)"
+    r"|self_attn\.(?:q|o)_proj)\.weight$"
+)
 _AGAIN = "Download the config and the weights again, from one version of the model."
 
 
@@ -27,12 +32,15 @@ def check_tensors(tensors: Sequence[TensorInfo], text: TextModel) -> None:
     if text.not_understood:
         return
     found = set()
+    matrices: dict[int, set[str]] = defaultdict(set)
     for tensor in tensors:
         component = component_of(tensor.name)
         if component in TOWERS or is_extra(tensor.name):
             continue
         layer = layer_of(tensor.name)
         found.add(layer)
+        if layer is not None and (match := _MATRIX.search(tensor.name)):
+            matrices[layer].add(match[0])
         if component in ("embedding", "attention") and tensor.dtype in _FLOATS and len(tensor.shape) == 2:
             _check_embedding(tensor, text)
             if layer is not None and layer < len(text.layers):
@@ -42,6 +50,20 @@ def check_tensors(tensors: Sequence[TensorInfo], text: TextModel) -> None:
         raise InvalidModelFileError(
             f"The config states {len(text.layers)} layers, but layer {missing} has no tensors.", _AGAIN
         )
+    _check_alike(matrices, text.layers)
+
+
+def _check_alike(matrices: Mapping[int, set[str]], layers: Sequence[LayerFacts]) -> None:
+    """Layers that are alike have the same matrices."""
+    wanted: dict[LayerFacts, set[str]] = defaultdict(set)
+    for i, layer in enumerate(layers):
+        wanted[layer] |= matrices.get(i, set())
+    for i, layer in enumerate(layers):
+        lacking = wanted[layer] - matrices.get(i, set())
+        if lacking:
+            raise InvalidModelFileError(
+                f"Layer {i} has no tensor {min(lacking).strip('.')}, which other layers like it have.", _AGAIN
+            )
 
 
 def _check_embedding(tensor: TensorInfo, text: TextModel) -> None:
@@ -51,8 +73,13 @@ def _check_embedding(tensor: TensorInfo, text: TextModel) -> None:
 
 def _check_projection(tensor: TensorInfo, layer: LayerFacts) -> None:
     match, attention = _PROJECTION.search(tensor.name), layer.attention
-    if not match or attention is None or attention.latent is not None:
+    if not match or attention is None:
         return
+    if attention.latent is not None:
+        raise InvalidModelFileError(
+            f"{tensor.name[:100]} holds keys or values of heads, but the config makes them compressed ones.",
+            _AGAIN,
+        )
     rows = attention.kv_heads * (attention.head_dim_k if match[2] == "k" else attention.head_dim_v)
     if tensor.shape[0] != rows:
         raise _contradiction(tensor, (rows, tensor.shape[1]))
