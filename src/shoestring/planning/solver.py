@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from shoestring.errors import UsageError
+from shoestring.errors import EngineError, UsageError
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
@@ -179,13 +179,21 @@ class _Solver:
         return _Option(plan, candidate, placed)
 
     def asked_of_the_engine(self, option: _Option) -> _Option:
-        """The plan with the engine's own figures, where the engine can be asked; else as it is."""
+        """The plan with the engine's own figures, where the engine can be asked; else as it is.
+
+        Raises:
+            EngineError: the dry run failed, and was asked for; where it was not, a note says so.
+        """
         from shoestring.planning.exact import asked_of_the_engine
 
-        estimate = asked_of_the_engine(option.candidate, option.placed, self.hardware)
+        try:
+            estimate = asked_of_the_engine(option.candidate, option.placed, self.hardware)
+        except EngineError as error:
+            if self.exact:
+                raise
+            return _with_note(option, f"The engine has no figures either: {error.message}")
         if estimate is None:
-            notes = (*option.plan.notes, _NOT_ASKED) if self.exact else option.plan.notes
-            return replace(option, plan=replace(option.plan, notes=notes))
+            return _with_note(option, _NOT_ASKED) if self.exact else option
         return self.built(option.candidate, replace(option.placed, estimate=estimate), method="dry-run")
 
     def alternatives(self, options: list[_Option]) -> list[Plan]:
@@ -242,6 +250,10 @@ class _Solver:
             return fits(estimate, self.budgets)
 
         return fits_with
+
+
+def _with_note(option: _Option, note: str) -> _Option:
+    return replace(option, plan=replace(option.plan, notes=(*option.plan.notes, note)))
 
 
 def _largest(most: int, holds: Callable[[int], bool]) -> int:
