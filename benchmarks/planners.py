@@ -247,6 +247,7 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         found = cases(Path(scratch))
+        print("measuring the truths: some minutes", file=sys.stderr)
         truths = {case.name: peer_truths.find(case.file, case.context) for case in found}
         with local_hub.serve({case.repository: case.file.parent for case in found}) as hub:
             if not options.json:
