@@ -208,14 +208,14 @@ def _packed_shape(tensor: TensorInfo, facts: ModelFacts) -> tuple[str, tuple[int
     name, shape = tensor.name, tensor.shape
     if quantization is None:
         return name, shape
-    per_word = max(1, 32 // quantization.bits)
+    bits = max(1, quantization.bits)
     last = name.rsplit(".", 1)[-1]
     if last == "qweight":
         rows = quantization.method == "gptq"
-        in_, out = (shape[0] * per_word, shape[1]) if rows else (shape[0], shape[1] * per_word)
+        in_, out = (shape[0] * 32 // bits, shape[1]) if rows else (shape[0], shape[1] * 32 // bits)
         return name.replace("qweight", "weight"), (out, in_)
     if last == "weight_packed":
-        return name.replace("weight_packed", "weight"), (shape[0], shape[1] * per_word)
+        return name.replace("weight_packed", "weight"), (shape[0], shape[1] * 32 // bits)
     if last.endswith("_blocks"):
         return name.removesuffix("_blocks"), (*shape[:-2], shape[-2] * 32)
     if last == "weight" and tensor.dtype == "U8" and shape[-1] == 1:
