@@ -187,10 +187,18 @@ class _Placement:
             places.append(self.gpus[device])
         return places
 
+    @cached_property
+    def tried(self) -> dict[Assignment, Placed]:
+        """What was estimated already: searches come by the same places more than once."""
+        return {}
+
     def placed(self, assignment: Assignment) -> Placed:
-        settings = _with_places(self.settings, self.units, assignment)
-        estimate = self.memory.estimate(self.facts, settings, self.hardware, assignment)
-        return Placed(settings, self.units, assignment, estimate)
+        found = self.tried.get(assignment)
+        if found is None:
+            settings = _with_places(self.settings, self.units, assignment)
+            estimate = self.memory.estimate(self.facts, settings, self.hardware, assignment)
+            found = self.tried[assignment] = Placed(settings, self.units, assignment, estimate)
+        return found
 
     def gpus_hold(self, placed: Placed) -> bool:
         return all(self.holds(placed, gpu) for gpu in self.gpus)

@@ -11,7 +11,7 @@ from shoestring.errors import EngineError, UsageError
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
-from shoestring.planning.base import Method, Plan, PlanReport, Request
+from shoestring.planning.base import Estimate, Method, Plan, PlanReport, Request
 from shoestring.planning.building import build
 from shoestring.planning.calibration import Calibration, corrected, sentence
 from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files, unmapped
@@ -162,12 +162,10 @@ class _Solver:
         self, candidate: Candidate, placed: Placed, *, method: Method = "formula", reason: str | None = None
     ) -> _Option:
         notes = [*self.notes, *candidate.notes]
-        calibration = self.calibrations.get(candidate.memory.engine)
-        if calibration is not None and not placed.estimate.missing:
-            estimate = corrected(placed.estimate, calibration)
-            if estimate is not placed.estimate:
-                placed = replace(placed, estimate=estimate)
-                notes.append(sentence(calibration))
+        estimate = self.corrected(candidate, placed.estimate)
+        if estimate is not placed.estimate:
+            placed = replace(placed, estimate=estimate)
+            notes.append(sentence(self.calibrations[candidate.memory.engine]))
         memory = candidate.memory
         batch = placed.settings.batch
         speed = decode_speed(
@@ -177,6 +175,11 @@ class _Solver:
             candidate, placed, self.budgets, speed=speed, method=method, reason=reason, notes=tuple(notes)
         )
         return _Option(plan, candidate, placed)
+
+    def corrected(self, candidate: Candidate, estimate: Estimate) -> Estimate:
+        """By what earlier loads on this machine taught; as it is where they taught nothing."""
+        calibration = self.calibrations.get(candidate.memory.engine)
+        return estimate if calibration is None or estimate.missing else corrected(estimate, calibration)
 
     def asked_of_the_engine(self, option: _Option) -> _Option:
         """The plan with the engine's own figures, where the engine can be asked; else as it is.
@@ -227,14 +230,17 @@ class _Solver:
         holds = self.holds(option, "context")
         if holds(limit):
             return limit
-        blocks = _largest(-(-limit // CONTEXT_STEP) - 1, lambda count: holds(count * CONTEXT_STEP))
-        return blocks * CONTEXT_STEP or None
+        asked = option.plan.context if _fits_by_formula(option.plan) else 0
+        most = -(-limit // CONTEXT_STEP) - 1
+        blocks = _largest(most, lambda count: holds(count * CONTEXT_STEP), known=asked // CONTEXT_STEP)
+        return max(blocks * CONTEXT_STEP, asked) or None
 
     def largest_batch(self, option: _Option) -> int | None:
         """The most sequences that fit, everything else as it is; None where not one does, or nothing is known."""
         if option.plan.bytes.total is None:
             return None
-        return _largest(MOST_SEQUENCES, self.holds(option, "batch")) or None
+        known = option.plan.batch if _fits_by_formula(option.plan) else 0
+        return _largest(MOST_SEQUENCES, self.holds(option, "batch"), known=known) or None
 
     def holds(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], bool]:
         """Whether the plan fits with another context or batch: in its own place, or in any where it does not fit now."""
@@ -247,18 +253,25 @@ class _Solver:
                 estimate = memory.estimate(facts, settings, self.hardware, option.placed.assignment)
             else:
                 estimate = place(memory, facts, settings, self.hardware, self.budgets).estimate
-            return fits(estimate, self.budgets)
+            return fits(self.corrected(option.candidate, estimate), self.budgets)
 
         return fits_with
+
+
+def _fits_by_formula(plan: Plan) -> bool:
+    """Whether a search by formula may start from this plan; an engine's own figures say nothing of the formula's."""
+    return plan.fits and plan.method == "formula"
 
 
 def _with_note(option: _Option, note: str) -> _Option:
     return replace(option, plan=replace(option.plan, notes=(*option.plan.notes, note)))
 
 
-def _largest(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest count from 1 to `most` for which `holds`; 0 where it does not even for 1."""
-    fitting, failing = 0, most + 1
+def _largest(most: int, holds: Callable[[int], bool], *, known: int = 0) -> int:
+    """The largest count from 1 to `most` for which `holds`; 0 where it does not even for 1. `known`: one that does."""
+    if not known and not (most and holds(1)):
+        return 0
+    fitting, failing = max(1, known), max(most, known) + 1
     while failing - fitting > 1:
         middle = (fitting + failing) // 2
         fitting, failing = (middle, failing) if holds(middle) else (fitting, middle)
