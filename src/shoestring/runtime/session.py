@@ -47,7 +47,7 @@ class MemoryReport:
     """Predicted beside measured.
 
     Attributes:
-        predicted_bytes: the plan's total: the peak with the context full.
+        predicted_bytes: the plan's peak: with the context full, or while loading where that is higher.
         measured_peak_bytes: VmHWM of the worker; None where the system does not keep it.
         error: predicted ÷ measured − 1; None without a measurement.
         context_tokens: the longest sequence held so far.
@@ -100,7 +100,7 @@ class Session:
     ) -> None:
         self.facts = facts
         self.plan = plan
-        self._settings, self._total_bytes, self._peak_bytes = _loadable(plan)
+        self._settings, self._predicted_bytes = _loadable(plan)
         self.load_s: float | None = None
         self._alternatives = tuple(alternatives)
         self._guarded = guard
@@ -119,8 +119,8 @@ class Session:
 
     @property
     def predicted_bytes(self) -> int:
-        """The plan's total: the peak with the context full."""
-        return self._total_bytes
+        """The plan's peak, full or while loading: what VmHWM, which keeps the highest of all, will be."""
+        return self._predicted_bytes
 
     def load(self) -> None:
         """Load now instead of at first use.
@@ -164,7 +164,7 @@ class Session:
         life = self._life
         measured = life.peak_bytes() if life else None
         tokens = life.context_tokens if life else 0
-        predicted = self._total_bytes
+        predicted = self._predicted_bytes
         error = predicted / measured - 1 if measured else None
         full = tokens >= self.plan.context - _FULL_MARGIN
         return MemoryReport(predicted, measured, error, tokens, full)
@@ -239,7 +239,7 @@ class Session:
         probe = MemoryProbe()
         memory = probe.read()
         limits = (
-            limits_for(self._peak_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+            limits_for(self._predicted_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
         )
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()
@@ -272,8 +272,8 @@ class Session:
         )
 
 
-def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int, int]:
-    """What a load needs of a plan: settings, total and the larger of the two peaks, in bytes."""
+def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int]:
+    """What a load needs of a plan: settings, and the larger of its two peaks in bytes."""
     total, load_peak = plan.bytes.total, plan.bytes.load_peak
     if not isinstance(plan.settings, LlamaCppSettings):
         raise EngineError(
@@ -287,7 +287,7 @@ def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int, int]:
         )
     if total is None or load_peak is None:
         raise EngineError(f"A model cannot be guarded by a plan without a total. {plan.reason}")
-    return plan.settings, total, max(total, load_peak)
+    return plan.settings, max(total, load_peak)
 
 
 def _identity(file: Path) -> tuple[int, int, int, int] | None:
