@@ -61,7 +61,7 @@ class LoadRecord:
 
     Attributes:
         settings: the engine settings, as JSON.
-        predicted_bytes: the plan's total; `measured_peak_bytes`: the worker's VmHWM.
+        predicted_bytes: the plan's peak; `measured_peak_bytes`: the worker's VmHWM.
         context_tokens: the longest sequence it held; `context_full`: whether that filled the context.
         outcome: `closed`, `died` or `stopped by the guard`.
         precision: of the weights, as the plan named it; empty where that was not kept.
