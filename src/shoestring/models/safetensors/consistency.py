@@ -16,7 +16,7 @@ _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|backb
 _PROJECTION = re.compile(r"\.(self_attn|attention)\.([kv])_proj\.weight$")
 _MATRIX = re.compile(
     r"\.(?:(?:mlp|feed_forward)\.(?:(?:gate|up|down|gate_up|c)_proj|fc1|fc2|c_fc|dense_h_to_4h|dense_4h_to_h)"
-    r"|self_attn\.(?:q|o)_proj)\.weight$"
+    r"|self_attn\.(?:q|o)_proj|mamba\.(?:in|out)_proj)\.weight$|\.mamba\.dt_bias$"
 )
 _AGAIN = "Download the config and the weights again, from one version of the model."
 
