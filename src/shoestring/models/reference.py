@@ -234,5 +234,5 @@ def _hint_for_folder(folder: Path) -> str:
     return f"Give one of the files in it: {', '.join(first_parts[:3])}{more}."
 
 
-_HINT_PATH = "Give the path of a .gguf file."
+_HINT_PATH = "Give the path of a .gguf file, or of a folder with config.json and safetensors."
 _HINT_LOCAL = "Download its .gguf file yourself and give the path."

@@ -206,7 +206,8 @@ def _transformers_precisions(
 def _name(facts: ModelFacts, precision: Precision) -> str:
     if precision != "stored" or facts.quantization is None:
         return precision
-    return facts.quantization.kind or f"{facts.quantization.method}-{facts.quantization.bits}bit"
+    method, bits = facts.quantization.method, facts.quantization.bits
+    return facts.quantization.kind or (f"{method}-{bits}bit" if bits else method)
 
 
 def _vllm(
