@@ -128,8 +128,9 @@ class _Placement:
     def on_one(self) -> Placed:
         """All on the first GPU that can hold it; else in main memory, where the engine can work from there."""
         devices = [*self.gpus, CPU] if self.rule.cpu else self.gpus
-        options = [self.placed((device,) * len(self.units)) for device in devices]
-        return next((option for option in options if fits(option.estimate, self.budgets)), options[0])
+        options = (self.placed((device,) * len(self.units)) for device in devices)
+        holding = (option for option in options if fits(option.estimate, self.budgets))
+        return next(holding, None) or self.placed((devices[0],) * len(self.units))
 
     def largest_share(self) -> Placed:
         """The most groups on GPUs that they can hold; the rest in main memory."""

@@ -115,13 +115,15 @@ class _Solver:
         """The fastest settings that fit, and a few more frugal ones; where none fits, what would."""
         from shoestring.planning.training.solver import cheaper_candidates, training_candidates
 
-        options = [
-            self.option(candidate)
-            for candidate in training_candidates(self.facts, self.hardware, self.request)
-        ]
-        fitting = [option for option in options if option.plan.fits]
+        options: list[_Option] = []
+        fitting: list[_Option] = []
+        for candidate in training_candidates(self.facts, self.hardware, self.request):
+            options.append(self.option(candidate))
+            fitting += [options[-1]] if options[-1].plan.fits else []
+            if len(fitting) == _FRUGAL_SHOWN:
+                break
         if fitting:
-            chosen, plans = fitting[0], [option.plan for option in fitting[:_FRUGAL_SHOWN]]
+            chosen, plans = fitting[0], [option.plan for option in fitting]
         else:
             chosen = min(options, key=lambda option: key(option.plan, self.request))
             plans = [chosen.plan]

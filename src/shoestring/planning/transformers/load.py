@@ -37,7 +37,7 @@ def loading_peaks(
             in its full precision; what goes to the disk passes through main memory only.
     """
     stored = stored_by_module(facts) if settings.precision == "stored" else None
-    width = max((_STORED_BYTES.get(t.dtype, 1) for t in facts.tensors), default=2)
+    width = max((_STORED_BYTES.get(dtype, 1) for dtype in facts.weights.by_dtype), default=2)
     held: dict[str, int] = defaultdict(int)
     peak: dict[str, int] = defaultdict(int)
     for module in sorted(modules(facts), key=_order):
