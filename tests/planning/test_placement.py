@@ -58,6 +58,16 @@ class Toy:
         return Estimate((*held, *runtime), {})
 
 
+class _Uneven(Toy):
+    """The overhead is the first GPU's alone."""
+
+    def estimate(
+        self, facts: ModelFacts, settings: EngineSettings, hardware: Hardware, assignment: Assignment
+    ) -> Estimate:
+        held = super().estimate(facts, settings, hardware, assignment)
+        return replace(held, terms=tuple(t for t in held.terms if t.group == "weights" or t.device == "gpu0"))
+
+
 def blocks(count: int, size: int = 10, experts: int = 0) -> tuple[tuple[str, int], ...]:
     """An input, blocks (each with its experts, if any) and an output."""
     found = [("input", size)]
@@ -120,6 +130,11 @@ class TestTransformers:
     def test_two_gpus_hold_it_together(self) -> None:
         found = placed(blocks(4), TRANSFORMERS, gpu0=35, gpu1=35, cpu=1000)
         assert found.assignment == ("gpu0",) * 3 + ("gpu1",) * 3
+
+    def test_a_gpu_that_has_all_the_working_memory_takes_fewer_blocks(self) -> None:
+        toy = _Uneven(blocks(4), overhead=30)
+        found = place(toy, FACTS, TRANSFORMERS, MACHINE, {"gpu0": 50, "gpu1": 50, CPU: 1000})
+        assert found.assignment == ("gpu0",) * 2 + ("gpu1",) * 4
 
     def test_devices_are_filled_in_the_model_s_order(self) -> None:
         found = placed(blocks(4), OFFLOADED, gpu0=25, cpu=1000)

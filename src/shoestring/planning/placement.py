@@ -165,23 +165,44 @@ class _Placement:
         return best if fits(best.estimate, self.budgets) else found
 
     def on_gpus(self, count: int, kept: frozenset[int] = frozenset()) -> Placed:
-        """The first `count` groups on GPUs, but for the units `kept` on the CPU with all others."""
+        """The first `count` groups on GPUs, but for the units `kept` on the CPU with all others.
+
+        Where several GPUs cannot hold their shares of what they may hold, shares of what is left beside the units (one
+        of them may have all the working memory) are tried, too.
+        """
+        found = self.spread(count, kept, self.budgets)
+        if len(self.gpus) < 2 or self.gpus_hold(found):
+            return found
+        again = self.spread(count, kept, self.left_for_units(found))
+        return again if self.gpus_hold(again) else found
+
+    def spread(self, count: int, kept: frozenset[int], room: Mapping[str, int]) -> Placed:
         chosen = sorted(self.groups[:count])
         places = [CPU] * len(self.units)
-        for group, device in zip(chosen, self.shares(chosen, kept), strict=True):
+        for group, device in zip(chosen, self.shares(chosen, kept, room), strict=True):
             for i in group:
                 places[i] = CPU if i in kept else device
         return self.placed(tuple(places))
 
-    def shares(self, groups: Sequence[tuple[int, ...]], kept: frozenset[int]) -> list[str]:
-        """A GPU for each group: contiguous stretches in proportion to the GPUs' budgets."""
+    def left_for_units(self, found: Placed) -> dict[str, int]:
+        """Of each GPU's budget what is not taken by other things than units."""
+        besides = peak_by_device(found.estimate)
+        for unit, device in zip(self.units, found.assignment, strict=True):
+            if device in besides:
+                besides[device] -= unit.weights + unit.kv_cache
+        return {gpu: max(0, self.budgets[gpu] - max(0, besides.get(gpu, 0))) for gpu in self.gpus}
+
+    def shares(
+        self, groups: Sequence[tuple[int, ...]], kept: frozenset[int], room: Mapping[str, int]
+    ) -> list[str]:
+        """A GPU for each group: contiguous stretches in proportion to the GPUs' room."""
         held = [[self.units[i] for i in group if i not in kept] for group in groups]
         sizes = [sum(unit.weights + unit.kv_cache for unit in units) for units in held]
-        room = sum(self.budgets[gpu] for gpu in self.gpus)
+        whole = sum(room[gpu] for gpu in self.gpus)
         places: list[str] = []
         device, filled = 0, 0
         for size in sizes:
-            share = sum(sizes) * self.budgets[self.gpus[device]] / room if room else sum(sizes)
+            share = sum(sizes) * room[self.gpus[device]] / whole if whole else sum(sizes)
             if device < len(self.gpus) - 1 and filled + size / 2 > share:
                 device, filled = device + 1, 0
             filled += size
