@@ -11,17 +11,13 @@ from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts, TensorInfo
 from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppSettings, Term, Unit
 from shoestring.planning.dry_run import DryRun
+from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
 from shoestring.planning.llama_cpp.known import Known
 from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
 from shoestring.planning.placement import EXPERTS
-
-CUDA_CONTEXT_BYTES = 512 * 1024**2
-"""What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
-
-NEVER_RUN = "The figures for GPUs follow llama.cpp's source; they were never measured on one."
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class _Estimator:
             if figures
             else []
         )
-        split = [NEVER_RUN] if any(device != CPU for device in self.assignment) else []
+        split = [NEVER_MEASURED] if any(device != CPU for device in self.assignment) else []
         if self.facts.tokenizer is None:
             missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
         terms = (*self.fixed_terms(), *(_buffers(figures) if figures else self.buffers(missing)))

@@ -28,6 +28,7 @@ from shoestring.planning.base import (
     TransformersSettings,
     Unit,
 )
+from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.training import loss
 from shoestring.planning.training.activations import WIDTHS, Block, norm_bytes
 from shoestring.planning.training.adapters import ADAPTER_BYTES, Adapter, adapters, adapters_unknown
@@ -43,13 +44,9 @@ from shoestring.planning.training.phases import Step, beside_gradients
 from shoestring.planning.training.runtime import worker_bytes
 from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
-from shoestring.planning.transformers.runtime import CUDA_CONTEXT_BYTES, loading_worker_bytes
+from shoestring.planning.transformers.runtime import loading_worker_bytes
 from shoestring.planning.transformers.units import part_bytes, parts
 from shoestring.planning.transformers.weights import footprint_bytes
-
-NEVER_RUN = (
-    "Training was never measured on a GPU by us; the tensors are the same as on the CPU, where it was."
-)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class _Trainer:
     def estimate(self) -> Estimate:
         missing = self.missing()
         terms = tuple(self.terms(missing))
-        notes = () if self.on_cpu else (NEVER_RUN,)
+        notes = () if self.on_cpu else (NEVER_MEASURED,)
         return Estimate(
             terms=terms,
             load_peak=self.load_peak(),

@@ -10,6 +10,7 @@ from functools import cached_property
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import CPU, DISK, Assignment, Estimate, Group, Term, TransformersSettings, Unit
+from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.transformers import runtime
 from shoestring.planning.transformers.compute import Compute, compute
 from shoestring.planning.transformers.kv_cache import cache_bytes, layer_bytes
@@ -18,7 +19,6 @@ from shoestring.planning.transformers.modules import Module, modules
 from shoestring.planning.transformers.units import Part, part_bytes, parts, unit_of
 from shoestring.planning.transformers.weights import buffer_bytes, footprint_bytes, is_quantized
 
-NEVER_RUN = "The figures for GPUs follow the library's source; they were never measured on one."
 _GGUF = "How transformers holds a GGUF file is not modelled; the llama.cpp engine has figures for it."
 _NO_TOKENIZER = "The model's vocabulary is not here, and so its tables have no figure."
 _NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
@@ -235,7 +235,7 @@ class _Estimator:
             holes = runtime.repacking_holes(self.facts, self.settings, self.known.modules)
             yield Term("repacking_holes", "runtime", CPU, holes)
         for gpu in self.gpus:
-            yield Term("cuda_context", "runtime", gpu, runtime.CUDA_CONTEXT_BYTES)
+            yield Term("cuda_context", "runtime", gpu, CUDA_CONTEXT_BYTES)
 
     def load_peak(self) -> dict[str, int]:
         """The worker before it computes, the weights, and one tensor in passing: read in RAM, converted in place."""
@@ -245,12 +245,12 @@ class _Estimator:
         for device, n_bytes in self.known.loading_peaks(self.assignment).items():
             peak[device] += n_bytes
         for gpu in self.gpus:
-            peak[gpu] += runtime.CUDA_CONTEXT_BYTES
+            peak[gpu] += CUDA_CONTEXT_BYTES
         return dict(peak)
 
     def notes(self) -> Iterator[str]:
         if self.gpus:
-            yield NEVER_RUN
+            yield NEVER_MEASURED
         experts = [m for m in self.known.modules if m.kind == "experts"]
         if experts and self.settings.precision in _QUANTIZED:
             share = sum(m.parameters for m in experts) / sum(m.parameters for m in self.known.modules)

@@ -40,9 +40,6 @@ _HOLES_PER_TOKEN, _HOLES_PER_MERGE = 80, 60
 """What reading the JSON leaves between the tables, in holes too small to give back: measured on vocabularies of
 50,000 to 250,000 tokens, with and without merges, to 15 %."""
 
-CUDA_CONTEXT_BYTES = 512 * 1024**2
-"""What CUDA takes of a GPU before any tensor: 0.25 to 1.4 GiB by card and driver; never measured by us."""
-
 
 def worker_bytes(settings: TransformersSettings) -> int:
     """Bytes of the idle worker once it has loaded a model of no size and computed with it once."""
