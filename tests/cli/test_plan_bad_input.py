@@ -127,7 +127,12 @@ def test_configs_that_cannot_be(
 def test_plain_keys_where_the_config_compresses_them(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    latent: dict[str, Any] = {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16}
+    latent: dict[str, Any] = {
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 16,
+    }
     folder = write(tmp_path, model_type="deepseek_v3", first_k_dense_replace=2, **latent)
     assert refused(capfd, "plan", str(folder))[0] == 1
 
@@ -182,7 +187,7 @@ def test_a_link_to_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert refused(capfd, "inspect", str(tmp_path / "loop"))[0] == 1
 
 
-def test_a_dry_run_that_nobody_asked_for_may_fail(
+def test_transformers_is_not_asked_unless_that_was_wanted(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the formula cannot count is asked of the engine; where that fails, the plan says so and stays a plan."""

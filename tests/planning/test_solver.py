@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_facts import GB, WriteModel, make_facts, make_machine
 
-from shoestring.errors import UsageError
+from shoestring.errors import EngineError, UsageError
 from shoestring.hardware.base import Gpu, Memory
 from shoestring.planning.base import LlamaCppSettings, Request
 from shoestring.planning.budgets import safety_margin_bytes
@@ -222,6 +222,18 @@ class TestExact:
         assert report.plans[0].method == "dry-run"
         assert "nobody has seen" in report.plans[0].notes[0]
         assert report.largest_context is None
+
+    def test_an_engine_that_fails_unasked_leaves_a_note(
+        self, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*_: object) -> None:
+            raise EngineError("It crashed.")
+
+        monkeypatch.setattr("shoestring.planning.exact.asked_of_the_engine", fails)
+        facts = replace(write_model(random_gguf.Shape(vocabulary=1024)), not_understood=("Who knows.",))
+        assert any("It crashed." in note for note in plan(facts, MACHINE, Request(512)).plans[0].notes)
+        with pytest.raises(EngineError, match="crashed"):
+            plan(facts, MACHINE, Request(512), exact=True)
 
     def test_a_model_without_a_formula_and_without_files_says_which_terms_are_missing(self) -> None:
         report = plan(make_facts(architecture="unheard-of"), MACHINE, Request())

@@ -9,7 +9,7 @@ import click
 
 from shoestring.cli import _options
 from shoestring.cli._errors import DOES_NOT_FIT
-from shoestring.cli._output import present
+from shoestring.cli._output import present, say
 from shoestring.cli._progress import FetchDisplay
 from shoestring.planning.report_text import LEFT, most_that_fits, rows_of, settings_of, speed
 from shoestring.units import format_bytes
@@ -75,6 +75,8 @@ def plan(
     """
     from shoestring import api
 
+    if exact:
+        say("Asking the engine; transformers takes some seconds…", dim=True)
     with FetchDisplay() as progress:
         found = api.plan(
             model,

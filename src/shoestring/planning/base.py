@@ -189,6 +189,8 @@ class Unit:
             experts used).
         read_all: bytes that would be read for very many sequences at once: of a mixture every expert, of an
             embedding the table. None: as `read`.
+        multiplied: weights that one token is multiplied with; None where an engine's model does not count them.
+        attended: values of the full cache that all query heads of all sequences pass over for one token each.
     """
 
     name: str
@@ -196,6 +198,8 @@ class Unit:
     kv_cache: int = 0
     read: int = 0
     read_all: int | None = None
+    multiplied: int | None = None
+    attended: int = 0
 
 
 Assignment = tuple[str, ...]

@@ -14,7 +14,7 @@ from shoestring.planning import budgets as amounts
 from shoestring.planning.base import Estimate, Method, Plan, PlanReport, Request
 from shoestring.planning.building import build
 from shoestring.planning.calibration import Calibration, corrected, sentence
-from shoestring.planning.candidates import Candidate, candidates, smaller, smaller_files, unmapped
+from shoestring.planning.candidates import LLAMA_CPP, Candidate, candidates, smaller, smaller_files, unmapped
 from shoestring.planning.placement import Placed, fits, place
 from shoestring.planning.ranking import good_enough, key, why
 from shoestring.planning.speed import decode_speed
@@ -47,8 +47,8 @@ def plan(
     """What running (or training) a model on a machine would take, on every engine that can, best first.
 
     Args:
-        exact: ask the engine for the first plan's figures (a dry run, about a second) instead of computing them. A
-            model that the formula cannot account for is always asked about where its files are here.
+        exact: ask the engine for the first plan's figures (a dry run: a second for llama.cpp, some for transformers)
+            instead of computing them. llama.cpp is always asked about a file that the formula cannot account for.
         calibrations: what earlier loads on this machine taught, by engine.
 
     Returns:
@@ -88,7 +88,7 @@ class _Solver:
         options = sorted(
             (self.option(candidate) for candidate in found), key=lambda option: key(option.plan, self.request)
         )
-        if self.exact or options[0].plan.bytes.total is None:
+        if self.exact or (options[0].plan.bytes.total is None and options[0].plan.engine == LLAMA_CPP):
             options[0] = self.asked_of_the_engine(options[0])
         asked = options[0]
         plans = [option.plan for option in options]
@@ -130,6 +130,8 @@ class _Solver:
             for reason, candidates_ in cheaper_candidates(self.facts, self.hardware, self.request):
                 tried = (self.option(candidate, reason=reason).plan for candidate in candidates_)
                 plans += [plan for plan in [next((plan for plan in tried if plan.fits), None)] if plan]
+        if self.exact:
+            plans[0] = replace(plans[0], notes=(*plans[0].notes, _NOT_ASKED))
         return PlanReport(
             model=self.facts.id,
             hardware=amounts.describe(self.hardware),
@@ -154,7 +156,8 @@ class _Solver:
     def option(self, candidate: Candidate, *, reason: str | None = None) -> _Option:
         """By formula, with everything in the best place."""
         placed = place(candidate.memory, candidate.facts, candidate.settings, self.hardware, self.budgets)
-        if not fits(placed.estimate, self.budgets) and (frugal := unmapped(candidate)):
+        twice = any(term.name == "weights_repacked" and term.bytes for term in placed.estimate.terms)
+        if twice and not fits(placed.estimate, self.budgets) and (frugal := unmapped(candidate)):
             instead = place(frugal.memory, frugal.facts, frugal.settings, self.hardware, self.budgets)
             if fits(instead.estimate, self.budgets):
                 candidate, placed = frugal, instead

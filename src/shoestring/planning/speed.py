@@ -26,15 +26,15 @@ CACHE_FILL = 0.5
 _UNDERSTOOD = "llama_cpp"
 """The engine whose speed was measured; for others there is only the limit."""
 
-# llama.cpp on x86 with AVX2, one core of a Zen 5 server, `benchmarks/decode_speed.py` (dev/LOG.md): what is left of the
-# time when reading is subtracted grows with the bytes, whatever their type (Q4_0, Q8_0 and mixes), so that more cores
-# shorten it until memory alone is left. Chosen between the median and the fastest rounds of a machine that is shared.
-_ARITHMETIC_BYTES_PER_S = 40e9
-"""One core's arithmetic on weights that have arrived, for one sequence."""
-_BATCHED_BYTES_PER_S = 20e9
-"""The same for each sequence of a batch, which hides the reading but shares no arithmetic."""
+# llama.cpp on x86 with AVX2, one core of a Zen 5 server, `benchmarks/decode_speed.py` (dev/LOG.md, 2026-11-25). What is
+# left when reading is subtracted grows with the *number* of weights, whatever their type: 1.2 billion of them took 17.6
+# ms beside the reading in Q4_0 and 17.5 in Q8_0. More cores shorten it until memory alone is left.
+_WEIGHTS_PER_S = 69e9
+"""Weights that one core multiplies with, for one sequence."""
+_ATTENDED_PER_S = 3.9e9
+"""Values of an f16 cache that one core's query heads pass over: 78 million took 19.9 ms."""
 _UNIT_S = 70e-6
-"""What a block takes beside its weights: norms, attention on a short context, threads that wait for each other."""
+"""What a block takes beside its weights: norms, threads that wait for each other."""
 
 _GPU_EFFICIENCY: Mapping[str, float] = {
     # Qwen2.5-VL 7B in 4 bits, 39.2 tokens/s on Colab, its weights taken as Q4_K_M's without the embedding, 4.37 GB:
@@ -67,8 +67,8 @@ def decode_speed(
 
     Returns:
         None for a limit where the bandwidth of a device in use is not known, and for an estimate where nothing was
-        measured that it could rest on: another engine than llama.cpp, a CPU without AVX2, a GPU that nobody
-        published, a machine whose memory was not measured, units on the disk.
+        measured that it could rest on: another engine than llama.cpp, a CPU without AVX2, several sequences on a
+        CPU, a GPU that nobody published, a machine whose memory was not measured, units on the disk.
     """
     shares = _shares(units, assignment, batch)
     limit = _rate(batch, [_least_s(share, hardware) for share in shares])
@@ -87,6 +87,8 @@ class _Share:
         least: bytes of weights that a step reads at least; one: that one sequence's arithmetic is on.
         expected: bytes of weights that a step of the whole batch reads in the mean.
         cache: bytes of cache it reads.
+        multiplied: weights that one token is multiplied with; None where that is not known of a unit.
+        attended: values of cache that query heads pass over.
         units: how many parts of the model.
     """
 
@@ -94,6 +96,8 @@ class _Share:
     least: int
     expected: float
     cache: float
+    multiplied: int | None
+    attended: float
     units: int
 
 
@@ -106,11 +110,18 @@ def _shares(units: Sequence[Unit], assignment: Assignment, batch: int) -> list[_
             least=sum(unit.read for unit in held),
             expected=sum(_read_by(unit, batch) for unit in held),
             cache=CACHE_FILL * sum(unit.kv_cache for unit in held),
+            multiplied=_sum([unit.multiplied for unit in held if unit.read]),
+            attended=CACHE_FILL * sum(unit.attended for unit in held),
             units=len(held),
         )
         if share.expected or share.cache:
             found.append(share)
     return found
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _read_by(unit: Unit, batch: int) -> float:
@@ -154,17 +165,16 @@ def _expected_s(share: _Share, hardware: Hardware, batch: int) -> float | None:
 
 
 def _cpu_s(share: _Share, hardware: Hardware, batch: int) -> float | None:
-    """Reading and the arithmetic of one sequence, or the arithmetic of all where that takes longer."""
+    """Reading, the arithmetic on weights and cache, and what every block takes besides; of one sequence.
+
+    Several share the reading, but their arithmetic was seen to differ threefold with the weights' type.
+    """
     bandwidth = hardware.decode_bandwidth_bytes_per_s
-    if not bandwidth or "avx2" not in hardware.cpu.features:
+    if not bandwidth or "avx2" not in hardware.cpu.features or share.multiplied is None or batch > 1:
         return None
-    threads = _arithmetic_cores(hardware.cpu)
-    n_bytes = share.expected + share.cache
-    one_by_one = n_bytes / bandwidth + (share.least + share.cache / batch) / (
-        threads * _ARITHMETIC_BYTES_PER_S
-    )
-    all_at_once = (batch * share.least + share.cache) / (threads * _BATCHED_BYTES_PER_S)
-    return max(one_by_one, all_at_once) + share.units * _UNIT_S
+    arithmetic = share.multiplied / _WEIGHTS_PER_S + share.attended / _ATTENDED_PER_S
+    reading = (share.expected + share.cache) / bandwidth
+    return reading + arithmetic / _arithmetic_cores(hardware.cpu) + share.units * _UNIT_S
 
 
 def _arithmetic_cores(cpu: Cpu) -> int:

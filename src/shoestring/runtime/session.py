@@ -239,7 +239,9 @@ class Session:
         probe = MemoryProbe()
         memory = probe.read()
         limits = (
-            limits_for(self._predicted_bytes, memory.limit_bytes or memory.total_bytes) if self._guarded else None
+            limits_for(self._predicted_bytes, memory.limit_bytes or memory.total_bytes)
+            if self._guarded
+            else None
         )
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()

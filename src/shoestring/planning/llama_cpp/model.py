@@ -15,7 +15,7 @@ from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
 from shoestring.planning.llama_cpp.known import Known
 from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
-from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes, runtime_terms
+from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
 from shoestring.planning.placement import EXPERTS
 
@@ -99,7 +99,7 @@ class _Estimator:
         """The terms that no dry run tells."""
         yield from self.weights()
         baseline = self.memory.baseline_bytes
-        for name, n_bytes in runtime_terms(self.facts, self.settings, baseline).items():
+        for name, n_bytes in self.known.runtime(self.settings, baseline).items():
             yield Term(name, "runtime", CPU, n_bytes)
         for device in self.devices:
             if device != CPU:

@@ -134,6 +134,8 @@ def _check(facts: ModelFacts, request: Request) -> None:
             f"{facts.id} is quantised already ({facts.quantization.method}); training starts from full weights.",
             "Give the checkpoint it was made from.",
         )
+    if request.kv_precision is not None:
+        raise UsageError("Training keeps no KV cache.", "Leave the cache's precision out.")
     if request.engine not in (None, "transformers"):
         raise UsageError(
             f"{request.engine} trains nothing.", "Choose transformers, or leave the engine open."
