@@ -11,7 +11,7 @@ from shoestring.errors import EngineError, UsageError
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
-from shoestring.planning.base import Estimate, Method, Plan, PlanReport, Request
+from shoestring.planning.base import DISK, Estimate, Method, Plan, PlanReport, Request, TransformersSettings
 from shoestring.planning.building import build
 from shoestring.planning.calibration import Calibration, corrected, sentence
 from shoestring.planning.candidates import LLAMA_CPP, Candidate, candidates, smaller, smaller_files, unmapped
@@ -208,7 +208,7 @@ class _Solver:
         """Plans near the ones asked for that fit, those that give up least first."""
         found = []
         for option in options[:_TRIED_FURTHER]:
-            if option.plan.bytes.total is not None:
+            if option.plan.bytes.total is not None and self.has_room(option):
                 found += [
                     self.option(changed, reason=reason).plan for reason, changed in smaller(option.candidate)
                 ]
@@ -218,6 +218,12 @@ class _Solver:
             files = smaller_files(self.facts, self.hardware, self.request, context)
             found += [self.option(changed, reason=reason).plan for reason, changed in files]
         return [plan for plan in found if self.acceptable(plan)]
+
+    def has_room(self, option: _Option) -> bool:
+        """Whether the weights alone could lie somewhere; if not, no smaller cache and no other place helps."""
+        on_disk = isinstance(option.placed.settings, TransformersSettings)
+        room = sum(n_bytes for device, n_bytes in self.budgets.items() if device != DISK or on_disk)
+        return sum(unit.weights for unit in option.placed.units) <= room
 
     def shorter(self, option: _Option) -> list[Plan]:
         longest = self.largest_context(option)
