@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import bare_transformers
@@ -208,6 +208,8 @@ def describe(settings: Settings) -> str:
             words.append(f"ubatch {settings.ubatch}")
         if settings.kv_precision != "f16":
             words.append(f"cache {settings.kv_precision}")
+        if not settings.mmap:
+            words.append("read, not mapped")
     return ", ".join(words)
 
 
@@ -281,7 +283,7 @@ def llama_cpp_models() -> Iterator[Model]:
     memory, measure = LlamaCppMemory(), measure_llama_cpp
     yield Model(
         "random", lambda: _written("random", lambda path: random_gguf.write(path, UNSEEN)), memory, measure,
-        (_llama(512), _llama(2048), _llama(512, 8)), quick=1,
+        (_llama(512), _llama(2048), _llama(512, 8), replace(_llama(512), mmap=False)), quick=1,
     )  # fmt: skip
     yield Model(
         "smollm2", lambda: _starter("smollm2"), memory, measure,
@@ -289,7 +291,11 @@ def llama_cpp_models() -> Iterator[Model]:
     )  # fmt: skip
     yield Model(
         "gemma3-270m", lambda: _starter("gemma3-270m"), memory, measure,
-        (_llama(512), _llama(4096), _llama(8192), _llama(1024, 4), _llama(2048, ubatch=64)), quick=1,
+        (
+            _llama(512), _llama(4096), _llama(8192), _llama(1024, 4), _llama(2048, ubatch=64),
+            replace(_llama(4096), kv_precision="q8_0"),
+        ),
+        quick=1,
     )  # fmt: skip
     for name, shape, settings in (
         ("llama-1b", big_gguf.LLAMA_1B, (_llama(512), _llama(2048), _llama(512, 2))),
