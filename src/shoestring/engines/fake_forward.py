@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from shoestring.engines.bitsandbytes_operators import expansions
+from shoestring.engines.cuda_attention import CudaAttention
 from shoestring.engines.fake_model import build, is_packed, leave_as_on_a_gpu, read_config, tensors_of
 from shoestring.engines.live_memory import LiveMemory
 from shoestring.errors import EngineError
@@ -49,7 +51,8 @@ def run(folder: Path, settings: TransformersSettings, *, on_gpu: bool = False) -
         leave_as_on_a_gpu(model)
     packed = any(map(is_packed, model.modules()))
     live = LiveMemory(expansions(on_gpu=on_gpu) if packed else None, on_gpu=on_gpu)
-    with mode, torch.no_grad(), live:
+    attention = CudaAttention() if on_gpu else nullcontext()
+    with mode, torch.no_grad(), live, attention:
         live.follow(tensors_of(model))
         cache = _new_cache(config, settings)
         cache, prefill_peak = _step(model, settings.batch, settings.context, cache, live)
@@ -77,6 +80,8 @@ def _step(model: Any, batch: int, tokens: int, cache: Any, live: LiveMemory) -> 
         options[cache_name] = cache
     if "logits_to_keep" in parameters:
         options["logits_to_keep"] = 1
+    if "position_ids" in parameters:  # `generate` makes them of the mask, and so for every sequence
+        options["position_ids"] = torch.zeros(batch, tokens, dtype=torch.long)
     output = model(input_ids=torch.zeros(batch, tokens, dtype=torch.long), **options)
     output.logits[:, -1, :].to(torch.float32, copy=True)
     return getattr(output, cache_name, None), live.peak_bytes

@@ -15,6 +15,7 @@ from shoestring.planning.base import AttentionKind, ComputeDtype, TransformersSe
 from shoestring.planning.transformers.compute import compute
 from shoestring.planning.transformers.kv_cache import cache_bytes
 from shoestring.planning.transformers.modules import modules
+from shoestring.planning.transformers.shape import kinds
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 512,
@@ -72,6 +73,6 @@ def test_a_prompt_keeps_alive_what_was_counted(
     settings = TransformersSettings(
         context=TOKENS, batch=BATCH, precision=dtype, compute_dtype=dtype, attention=attention
     )
-    counted = compute(facts, settings, modules(facts), on_cpu=True, packs_4bit=False)
+    counted = compute(facts, settings, kinds(facts, settings, modules(facts)), on_cpu=True, packs_4bit=False)
     held = counted.prefill + (cache_bytes(facts, settings) or 0)
     assert held == pytest.approx(peak_of_prefill(model, BATCH, TOKENS), rel=0.05)

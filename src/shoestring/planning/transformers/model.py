@@ -12,16 +12,20 @@ from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import CPU, DISK, Assignment, Estimate, Group, Term, TransformersSettings, Unit
 from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.transformers import runtime
+from shoestring.planning.transformers.attention import padding_mask_bytes
 from shoestring.planning.transformers.compute import Compute, compute
 from shoestring.planning.transformers.kv_cache import cache_bytes, layer_bytes
 from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
+from shoestring.planning.transformers.shape import Kinds, kinds
 from shoestring.planning.transformers.units import Part, part_bytes, parts, unit_of
 from shoestring.planning.transformers.weights import buffer_bytes, footprint_bytes, is_quantized
+from shoestring.units import format_bytes
 
 _GGUF = "How transformers holds a GGUF file is not modelled; the llama.cpp engine has figures for it."
 _NO_TOKENIZER = "The model's vocabulary is not here, and so its tables have no figure."
 _NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
+_PADDED = "The figures are for sequences of equal length; with padding comes a mask of every pair of tokens, up to {} more."
 _EXPERTS_STAY = "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."
 _QUANTIZED = frozenset({"int8", "nf4", "nf4-dq", "fp4", "fp4-dq"})
 _PACKS_4BIT = "avx512_bf16"
@@ -47,6 +51,10 @@ class _Known:
     @cached_property
     def quantized(self) -> tuple[Module, ...]:
         return tuple(m for m in self.modules if is_quantized(m, self.facts, self.settings.precision))
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        return kinds(self.facts, self.settings, self.modules)
 
     @cached_property
     def objects(self) -> int:
@@ -155,7 +163,7 @@ class _Estimator:
         return compute(
             self.facts,
             self.settings,
-            self.known.modules,
+            self.known.kinds,
             on_cpu=not self.gpus,
             packs_4bit=_packs(self.hardware),
         )
@@ -215,10 +223,8 @@ class _Estimator:
     def working(self, missing: Mapping[Group, str]) -> Iterator[Term]:
         if "compute" in missing:
             return
-        cache = cache_bytes(self.facts, self.settings) or 0
-        found = self.working_memory
         for device in self.computing:
-            yield Term("activations", "compute", device, max(found.beside_cache, found.first_use - cache))
+            yield Term("activations", "compute", device, self.working_memory.peak)
 
     def runtime(self) -> Iterator[Term]:
         yield Term("worker", "runtime", CPU, runtime.worker_bytes(self.settings))
@@ -251,6 +257,9 @@ class _Estimator:
     def notes(self) -> Iterator[str]:
         if self.gpus:
             yield NEVER_MEASURED
+        padded = padding_mask_bytes(self.facts, self.settings)
+        if padded:
+            yield _PADDED.format(format_bytes(padded))
         experts = [m for m in self.known.modules if m.kind == "experts"]
         if experts and self.settings.precision in _QUANTIZED:
             share = sum(m.parameters for m in experts) / sum(m.parameters for m in self.known.modules)

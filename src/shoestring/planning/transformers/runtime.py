@@ -31,9 +31,10 @@ _MODULES_WITHOUT_WEIGHT = 4
 _STRING = 32  # heap chunk of a string of up to 24 bytes
 _ENTRY = 32 + 1  # hash table: a string's three words, an id; one control byte
 _MERGE = 16 + 1  # two ids → rank and id; one control byte
-_OUTLIER_KERNEL_BYTES, _KERNELS_KEPT = 300_000, 64
+_OUTLIER_KERNEL_BYTES, _KERNELS_KEPT = 150_000, 64
 """int8 layers multiply outlier columns apart; oneDNN generates code for every number of them and keeps the last 64
-(the worker sets ONEDNN_PRIMITIVE_CACHE_CAPACITY; the default keeps 1024)."""
+(the worker sets ONEDNN_PRIMITIVE_CACHE_CAPACITY; the default keeps 1024). What smollm2's peaks leave, the same with
+one sequence and with four, when its tensors and the other constants are taken off."""
 _OWN_PAGES = 128 * 1024
 """A block from here on gets pages of its own from glibc, and gives them back (MALLOC_MMAP_THRESHOLD_)."""
 _HOLES_PER_TOKEN, _HOLES_PER_MERGE = 80, 60

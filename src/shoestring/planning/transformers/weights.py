@@ -194,15 +194,21 @@ def buffer_bytes(facts: ModelFacts) -> int:
 
 
 def _rotary_bytes(facts: ModelFacts) -> int:
-    attention = [layer.attention for layer in facts.layers if layer.attention]
-    if not attention or facts.architecture in _WITHOUT_ROTATION:
+    dim = rotated_dims(facts)
+    if not dim:
         return 0
-    first = attention[0]
-    dim = first.latent.rope_dim if first.latent else first.head_dim_k
-    dim = int(dim * _PARTIAL.get(facts.architecture, 1.0))
     tables = 2 if facts.architecture.startswith("gemma3") else 1
     scale = 2 if facts.architecture.startswith("gemma") else 0
     return tables * 2 * 4 * (dim // 2) + scale
+
+
+def rotated_dims(facts: ModelFacts) -> int:
+    """Values of one head's query that are rotated; 0 where nothing is."""
+    attention = next((layer.attention for layer in facts.layers if layer.attention), None)
+    if attention is None or facts.architecture in _WITHOUT_ROTATION:
+        return 0
+    dim = attention.latent.rope_dim if attention.latent else attention.head_dim_k
+    return int(dim * _PARTIAL.get(facts.architecture, 1.0))
 
 
 _WITHOUT_ROTATION = frozenset({"gpt2", "jamba", "mamba", "mamba2", "falcon_mamba", "opt", "bloom", "mpt"})
