@@ -116,3 +116,19 @@ def test_recurrent_layers_have_a_cache_and_no_figure_for_their_working_memory(
 
 def test_a_model_without_a_vocabulary_says_so(facts_of: Callable[[str], ModelFacts]) -> None:
     assert "vocabulary" in estimate(facts_of("llama-3-8b"), on(CPU)).missing["runtime"]
+
+
+def test_an_architecture_whose_code_was_not_read_has_no_figure_for_its_working_memory(
+    facts_of: Callable[[str], ModelFacts],
+) -> None:
+    facts = replace(facts_of("llama-3.2-1b"), architecture="llama5")
+    assert "llama5" in estimate(facts, on(CPU)).missing["compute"]
+
+
+def test_several_sequences_are_taken_to_be_of_one_length_and_the_plan_says_so(
+    facts_of: Callable[[str], ModelFacts],
+) -> None:
+    facts = facts_of("llama-3.2-1b")
+    assert not any("padding" in note for note in estimate(facts, on(CPU)).notes)
+    two = estimate(facts, on(CPU), replace(SETTINGS, batch=2))
+    assert any("padding" in note and "25.2 MB" in note for note in two.notes)

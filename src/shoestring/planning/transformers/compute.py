@@ -24,6 +24,7 @@ from shoestring.planning.transformers.feed_forward import (
 from shoestring.planning.transformers.kv_cache import cache_bytes, growth_bytes
 from shoestring.planning.transformers.linear import repacking
 from shoestring.planning.transformers.shape import FP32, Kinds, Shape
+from shoestring.planning.transformers.traits import is_known
 from shoestring.planning.transformers.weights import BLOCK, rotated_dims
 
 
@@ -75,6 +76,11 @@ def _missing(facts: ModelFacts) -> str | None:
         return (
             "Recurrent layers run in transformers' reference code here, whose working memory has no figure; "
             "a dry run measures it."
+        )
+    if not is_known(facts.architecture):
+        return (
+            f"What {facts.architecture} keeps alive while it computes was not held against the library, so there is "
+            "no figure for it; a dry run measures it."
         )
     return None
 

@@ -23,7 +23,9 @@ from shoestring.planning.transformers.weights import buffer_bytes, footprint_byt
 from shoestring.units import format_bytes
 
 _GGUF = "How transformers holds a GGUF file is not modelled; the llama.cpp engine has figures for it."
-_NO_TOKENIZER = "The model's vocabulary is not here, and so its tables have no figure."
+_NO_TOKENIZER = (
+    "Without tokenizer.json there is no figure for the vocabulary's tables (some tens of megabytes)."
+)
 _NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
 _PADDED = "The figures are for sequences of equal length; with padding comes a mask of every pair of tokens, up to {} more."
 _EXPERTS_STAY = "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."

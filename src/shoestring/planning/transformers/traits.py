@@ -43,22 +43,28 @@ _LLAMA = Traits()
 _TWO_TABLES = Traits(rotary_tables=2)
 _NORMED_BEHIND = Traits(held=3, held_by_attention=2, tables_in_fp32=True)
 _UNGATED = Traits(ungated_copies=2)  # the inner width before and after its activation
+_SQUARED = Traits(ungated_copies=3)  # before its activation, with it, and that squared
 _ROUTED_IN_FP32 = Traits(experts_in_fp32=True, shared_first=False)
 _TRAITS = {
     # GELU by its formula (`NewGELUActivation`): four copies. Embedded positions and the attention's output stay.
     "gpt2": Traits(held=6, score_copies=2),
     "phi": Traits(keeps_unrotated=True),
-    "bloom": _LLAMA,
     "starcoder2": _UNGATED,
     "gpt_neox": _UNGATED,
     "opt": _UNGATED,
+    "gpt_bigcode": Traits(held=6, ungated_copies=2),
+    "arcee": _SQUARED,
+    "persimmon": _SQUARED,
     "falcon": replace(_UNGATED, broadcasts_keys=True, score_copies=4),
     "stablelm": Traits(
         held=6, keeps_unrotated=True
     ),  # the second norm's output beside the first's, and the attention's
     "cohere": Traits(rotates_in_fp32=True),
     "cohere2": Traits(rotates_in_fp32=True),
+    "olmo": Traits(tables_in_fp32=True),
     "olmo2": _NORMED_BEHIND,
+    "olmo3": _NORMED_BEHIND,
+    "exaone4": Traits(held=3, held_by_attention=2),
     "gemma3": _TWO_TABLES,
     "gemma3_text": _TWO_TABLES,
     # AltUp (`Gemma3nTextAltUp`) carries four streams: as they come in, predicted, and three of them as they were made;
@@ -68,12 +74,44 @@ _TRAITS = {
     # gate and up clamped, the gate's half, up + 1 and the product; the sink beside the scores, softmax in their dtype
     "gpt_oss": Traits(expert_gate_copies=5, score_copies=3),
     "mixtral": Traits(experts_in_fp32=True),
-    "minimax": Traits(experts_in_fp32=True),
-    **dict.fromkeys(
-        ("deepseek_v2", "deepseek_v3", "glm4_moe", "glm4_moe_lite", "dots1", "kimi_k2"), _ROUTED_IN_FP32
-    ),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "glm4_moe"), _ROUTED_IN_FP32),
 }
 _NAMED_GATE = frozenset({"gemma3n_text"})
+
+
+_LIKE_LLAMA = frozenset(
+    {
+        *(
+            "llama",
+            "mistral",
+            "qwen2",
+            "qwen2_moe",
+            "qwen3",
+            "qwen3_moe",
+            "gemma",
+            "gemma2",
+            "phi3",
+            "phimoe",
+        ),
+        *(
+            "granite",
+            "granitemoe",
+            "smollm3",
+            "seed_oss",
+            "helium",
+            "glm",
+            "glm4",
+            "olmoe",
+            "flex_olmo",
+            "gemma4_text",
+        ),
+    }
+)
+
+
+def is_known(architecture: str) -> bool:
+    """Whether an architecture's code was read and its figures held against the library's own."""
+    return architecture in _TRAITS or architecture in _LIKE_LLAMA
 
 
 def traits(architecture: str) -> Traits:
