@@ -1,6 +1,8 @@
 """The formula beside transformers' own figures, family by family, from headers and configs alone.
 
-    python benchmarks/transformers_dry_run.py [FAMILY…] [--context N] [--batch N] [--precision P]… [--attention A] [--gpu]
+    python benchmarks/transformers_dry_run.py [FAMILY…] [--context N]… [--batch N]… [--precision P]… [--attention A]… [--gpu]
+
+Options that can be given several times make a grid; all 37 families at one point of it take two minutes.
 
 For each published shape a header-only checkpoint is written, read as any checkpoint is, planned by formula, and asked
 of the library over fake tensors. Weights and cache must agree within 1 %, compute within 5 %; exits with 1 if any
@@ -11,6 +13,7 @@ words; neither counts as agreement or disagreement.
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import sys
 import tempfile
@@ -41,6 +44,8 @@ class Row:
     family: str
     precision: str
     attention: str
+    context: int
+    batch: int
     formula: dict[Group, int]
     library: dict[Group, int]
     seconds: float
@@ -78,7 +83,17 @@ def compare(family: str, settings: TransformersSettings, hardware: Hardware) -> 
         else:
             notes.append(given)
         formula, missing = planned(checkpoint, family, settings, hardware)
-    return Row(family, settings.precision, settings.attention, formula, library, seconds, (*notes, *missing))
+    return Row(
+        family,
+        settings.precision,
+        settings.attention,
+        settings.context,
+        settings.batch,
+        formula,
+        library,
+        seconds,
+        (*notes, *missing),
+    )
 
 
 def asked(checkpoint: Path, settings: TransformersSettings, *, on_gpu: bool) -> Figures | str:
@@ -118,7 +133,7 @@ def lines(row: Row) -> Iterator[str]:
         mark = "!" if group in row.outside else " "
         off = "      –" if error is None else f"{error * 100:+7.2f}"
         cells.append(f"{_mb(mine)} {_mb(theirs)} {off}{mark}")
-    yield f"{row.family:19} {row.precision:7} {row.attention:5} {' '.join(cells)} {row.seconds:5.1f}"
+    yield f"{row.family:19} {row.precision:7} {row.attention:5} {row.context:5}×{row.batch} {' '.join(cells)} {row.seconds:5.1f}"
     for note in row.notes:
         yield f"{'':20}{note}"
 
@@ -132,12 +147,29 @@ def _arguments() -> Any:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("families", nargs="*", default=list(header_checkpoint.FAMILIES), metavar="FAMILY")
-    parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--precision", action="append", help="several times for several [default: bf16]")
-    parser.add_argument("--attention", default="sdpa", choices=["sdpa", "eager"])
+    parser.add_argument("--context", type=int, action="append", help="[default: 512]")
+    parser.add_argument("--batch", type=int, action="append", help="[default: 1]")
+    parser.add_argument("--precision", action="append", help="[default: bf16]")
+    parser.add_argument("--attention", action="append", choices=["sdpa", "eager"], help="[default: sdpa]")
     parser.add_argument("--gpu", action="store_true", help="as on a GPU: nothing rearranged for the CPU")
     return parser.parse_args()
+
+
+def grid(wanted: Any) -> Iterator[TransformersSettings]:
+    """Every combination of what was asked for."""
+    for precision, attention, context, batch in itertools.product(
+        wanted.precision or ["bf16"],
+        wanted.attention or ["sdpa"],
+        wanted.context or [512],
+        wanted.batch or [1],
+    ):
+        yield TransformersSettings(
+            context=context,
+            batch=batch,
+            precision=precision,
+            compute_dtype="fp32" if precision == "fp32" else "bf16",
+            attention=attention,
+        )
 
 
 def main() -> int:
@@ -146,21 +178,17 @@ def main() -> int:
     logging.disable(logging.WARNING)  # bitsandbytes has one for every matrix product
     hardware = replace(probe(), gpus=(GPU,) if wanted.gpu else ())
     groups = " ".join(f"{group + ' MB':>10} {'library':>10} {'%':>7} " for group in BOUNDS)
-    print(f"{'family':19} {'':7} {'':5} {groups} {'s':>5}")
+    print(f"{'family':19} {'':7} {'':5} {'':7} {groups} {'s':>5}")
     outside, compared = [], 0
     for family in wanted.families:
-        for precision in wanted.precision or ["bf16"]:
-            settings = TransformersSettings(
-                context=wanted.context,
-                batch=wanted.batch,
-                precision=precision,
-                compute_dtype="fp32" if precision == "fp32" else "bf16",
-                attention=wanted.attention,
-            )
+        for settings in grid(wanted):
             row = compare(family, settings, hardware)
             print("\n".join(lines(row)), flush=True)
             compared += bool(row.formula and row.library)
-            outside += [f"{family} {precision} {group}" for group in row.outside]
+            outside += [
+                f"{family} {settings.precision} {settings.attention} {settings.context}×{settings.batch} {group}"
+                for group in row.outside
+            ]
     print(f"{compared} compared; outside: {', '.join(outside) or 'none'}")
     return 1 if outside else 0
 
