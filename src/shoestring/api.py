@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shoestring.errors import DoesNotFitError, EngineError
+from shoestring.errors import DoesNotFitError, EngineError, UsageError
 from shoestring.planning.base import Plan, PlanReport, Request
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def plan(
 
     Raises:
         UsageError: the request can never work.
+        EngineError: an exact plan was asked for, and the dry run failed.
         Else as `read_model`.
     """
     from shoestring.planning.request import request
@@ -121,10 +122,13 @@ def plan(
 
 def _machine(hardware: Hardware | str | None, wanted: Request) -> Hardware:
     """The machine to plan for: a named one, a given one or this one, with the GPU memory that was asked for."""
+    from shoestring.hardware import base
     from shoestring.hardware.catalog import custom, named
 
     if isinstance(hardware, str):
         hardware = named(hardware)
+    elif hardware is not None and not isinstance(hardware, base.Hardware):
+        raise UsageError(f"hardware is {hardware!r}, but it must be a machine's name, or what probe() gives.")
     elif hardware is None:
         from shoestring.hardware.bandwidth import with_bandwidth
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planning_facts import GB, make_facts, make_machine
 
-from shoestring.hardware.base import Hardware
+from shoestring.hardware.base import Gpu, Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import (
     CPU,
@@ -28,6 +28,7 @@ from shoestring.planning.placement import Placed, fits, peak_by_device, place
 
 FACTS = make_facts()
 MACHINE = make_machine()
+A_GPU = Gpu("a GPU", GB, GB, None, None, None, None)
 LLAMA_CPP = LlamaCppSettings(context=512)
 TRANSFORMERS = TransformersSettings(context=512)
 OFFLOADED = TransformersSettings(context=512, offload=True)
@@ -104,7 +105,8 @@ class TestLlamaCpp:
         assert placed(blocks(4), LLAMA_CPP, 10, gpu0=25, cpu=1000).assignment.count("gpu0") == 1
 
     def test_two_unequal_gpus_share_in_proportion(self) -> None:
-        found = placed(blocks(11), LLAMA_CPP, gpu0=40, gpu1=80, cpu=1000)
+        two = replace(MACHINE, gpus=(A_GPU, A_GPU))
+        found = place(Toy(blocks(11)), FACTS, LLAMA_CPP, two, {"gpu0": 40, "gpu1": 80, CPU: 1000})
         assert isinstance(found.settings, LlamaCppSettings)
         assert found.settings.tensor_split == (4, 8)
         assert found.assignment[1:5] == ("gpu0",) * 4
@@ -151,10 +153,25 @@ class TestTransformers:
         assert found.settings.device_map == ()
 
 
-def test_training_takes_the_first_device_that_holds_all() -> None:
+def test_training_takes_the_first_gpu_that_holds_all_and_no_other_device() -> None:
     training = TrainingSettings(context=512)
     assert set(placed(blocks(4), training, gpu0=30, gpu1=90, cpu=1000).assignment) == {"gpu1"}
-    assert set(placed(blocks(4), training, gpu0=30, cpu=1000).assignment) == {CPU}
+    assert set(placed(blocks(4), training, gpu0=30, cpu=1000).assignment) == {"gpu0"}
+    assert set(placed(blocks(4), training, cpu=1000).assignment) == {CPU}
+
+
+def test_one_gpu_of_several_is_named_to_llama_cpp() -> None:
+    two = replace(MACHINE, gpus=(A_GPU, A_GPU))
+    found = place(Toy(blocks(4)), FACTS, LLAMA_CPP, two, {"gpu1": 50, CPU: 1000})
+    assert isinstance(found.settings, LlamaCppSettings)
+    assert found.settings.tensor_split == (0, 5)
+
+
+def test_a_gpu_too_small_for_a_block_gets_none() -> None:
+    three = replace(MACHINE, gpus=(A_GPU, A_GPU, A_GPU))
+    found = place(Toy(blocks(9)), FACTS, LLAMA_CPP, three, {"gpu0": 60, "gpu1": 1, "gpu2": 60, CPU: 1000})
+    assert isinstance(found.settings, LlamaCppSettings)
+    assert found.settings.tensor_split == (5, 0, 5)
 
 
 def test_vllm_stays_on_a_gpu_even_where_it_does_not_fit() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from planning_facts import GB
 
@@ -16,7 +18,7 @@ from shoestring.planning.base import (
     Request,
     TokensPerSecond,
 )
-from shoestring.planning.ranking import good_enough, key, why
+from shoestring.planning.ranking import good_enough, key, likely_speed, why
 
 ANY = Request()
 
@@ -26,6 +28,7 @@ def plan_of(
     *,
     total: int | None = GB,
     speed: float | None = None,
+    limit: float | None = None,
     device: str = CPU,
     headroom: int = GB,
     converted: bool = False,
@@ -42,7 +45,7 @@ def plan_of(
         budget_bytes=2 * GB,
         fits=total is not None and headroom >= 0,
         headroom_bytes=None if total is None else headroom,
-        tokens_per_s=TokensPerSecond(speed, speed),
+        tokens_per_s=TokensPerSecond(speed, limit or speed),
         method="formula",
         settings=LlamaCppSettings(context=4096),
         reason="",
@@ -98,15 +101,32 @@ def test_a_floor_that_is_no_precision_is_refused() -> None:
         key(plan_of("Q8_0"), Request(quality_floor="stored"))
 
 
+def test_a_limit_counts_for_two_thirds_since_nothing_reaches_it() -> None:
+    assert likely_speed(plan_of("Q8_0", limit=9)) == pytest.approx(6)
+    assert best(plan_of("Q8_0", limit=9), plan_of("Q4_K_M", speed=9)) == "Q4_K_M"
+
+
+def test_a_batch_shares_its_speed() -> None:
+    assert likely_speed(replace(plan_of("Q8_0", speed=24), batch=4)) == 6
+
+
 class TestWhy:
     def test_says_that_more_precise_ones_would_be_too_slow(self) -> None:
         chosen, slower = plan_of("Q4_K_M", speed=9), plan_of("Q8_0", speed=3)
-        assert "Q8_0 would fit, too, but be slower than people read" in why(chosen, [chosen, slower])
+        assert "Q8_0 would fit, too, but slower than people read" in why(chosen, [chosen, slower])
+
+    def test_says_that_more_precise_ones_would_not_lie_on_the_gpu(self) -> None:
+        chosen, apart = plan_of("Q8_0", device="gpu0"), plan_of("bf16", device=DISK)
+        assert "bf16 would fit, too, but only in part on the GPU" in why(chosen, [chosen, apart])
 
     def test_says_that_it_is_the_only_one(self) -> None:
         chosen = plan_of("Q4_K_M")
         assert "only one that fits" in why(chosen, [chosen, plan_of("Q8_0", headroom=-1)])
 
-    def test_says_where_it_runs(self) -> None:
-        chosen = plan_of("Q8_0", device="gpu0")
-        assert "every block on the GPU" in why(chosen, [chosen, plan_of("Q4_K_M")])
+    def test_does_not_praise_what_is_slow(self) -> None:
+        chosen = plan_of("Q4_K_M", speed=4)
+        assert "though slower than people read" in why(chosen, [chosen, plan_of("Q4_K_M", speed=2)])
+
+    def test_else_it_is_the_most_precise(self) -> None:
+        chosen = plan_of("Q8_0")
+        assert why(chosen, [chosen, plan_of("Q4_K_M")]) == "the most precise that fits"

@@ -73,10 +73,18 @@ class TestLlama3:
         assert any("bf16 is not available on Tesla T4" in note for note in only(report).notes)
         assert only(report).precision == "fp16"
 
-    def test_what_would_fit_there_lies_partly_outside_the_gpu(self, llama: ModelFacts) -> None:
+    def test_other_precisions_are_offered_before_one_that_lies_partly_outside_the_gpu(
+        self, llama: ModelFacts
+    ) -> None:
         report = on("t4", llama, precision="bf16", context=2048)
         assert report.recommended == 1
-        assert report.plans[1].placement["cpu"].units > 0
+        assert [found.precision for found in report.plans[1:]] == ["Q8_0", "int8", "fp16"]
+        assert report.plans[3].placement["cpu"].units > 0
+
+    def test_training_stays_on_the_gpu_where_it_fits_there(self, llama: ModelFacts) -> None:
+        found = only(on("rtx-3060", llama, purpose="qlora", context=1024))
+        assert found.fits
+        assert found.placement["gpu0"].units > 0
 
     def test_left_open_a_t4_gets_what_lies_on_its_gpu_as_a_whole(self, llama: ModelFacts) -> None:
         report = on("t4", llama)

@@ -41,6 +41,7 @@ def test_names_that_people_use_are_understood() -> None:
     ("asked", "said"),
     [
         ({"precision": "nf5"}, "nf4"),
+        ({"precision": "4bit"}, "nf4"),
         ({"precision": "Q4_K_X"}, "Q4_K_"),
         ({"kv_precision": "q5_0"}, "q4_0"),
         ({"purpose": "qlra"}, "qlora"),
@@ -55,11 +56,28 @@ def test_a_mistyped_name_gets_the_nearest(asked: dict[str, Any], said: str) -> N
 
 @pytest.mark.parametrize(
     "asked",
-    [{"context": "many"}, {"context": True}, {"batch": 1.5}, {"ram": "much"}, {"vram": 1.5}, {"ram": True}],
+    [
+        *(
+            {"context": "many"},
+            {"context": True},
+            {"batch": 1.5},
+            {"ram": "much"},
+            {"vram": 1.5},
+            {"ram": True},
+        ),
+        *({"precision": 4}, {"engine": 3}, {"purpose": None}, {"kv_precision": 8}, {"quality_floor": 8}),
+    ],
 )
 def test_a_value_of_another_type_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         request(**asked)
+
+
+def test_a_size_without_a_unit_that_could_hold_nothing_is_asked_about() -> None:
+    with pytest.raises(UsageError) as caught:
+        request(ram="12")
+    assert caught.value.hint == "Did you mean 12GB?"
+    assert request(ram="4000000000").budget_bytes == 4_000_000_000
 
 
 @given(st.text(max_size=12))

@@ -118,7 +118,7 @@ class TestAlternatives:
 
     def test_a_smaller_file_that_could_be_made_comes_last(self) -> None:
         report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
-        assert [p.precision for p in report.plans[5:]] == ["Q6_K", "Q5_K_M", "Q4_K_M"]
+        assert [p.precision for p in report.plans[5:]] == ["Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"]
         assert all(p.converted for p in report.plans[5:])
 
     def test_a_quantised_cache_comes_with_flash_attention(self) -> None:

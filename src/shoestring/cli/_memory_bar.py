@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shoestring.planning.report_html import LABELS, by_group
+from shoestring.planning.report_text import LABELS, by_group, filled
 from shoestring.units import format_bytes
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ WIDTH = 32  # characters for what may be used, or for the total where that is mo
 _NAME = 5  # characters for a device's name
 _LOOK: dict[Group, tuple[str, str]] = {
     "weights": ("█", "blue"),
-    "adapters": ("█", "bright_blue"),
+    "adapters": ("▄", "bright_blue"),
     "kv_cache": ("▓", "magenta"),
     "compute": ("▒", "cyan"),
     "activations": ("▒", "cyan"),
@@ -34,7 +34,6 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
     """One device: a line of blocks as long as each group's share of the budget, and the figures behind it."""
     from rich.text import Text
 
-    total = device.bytes.total
     known = {group: n_bytes or 0 for group, n_bytes in by_group(device)}
     whole = max(device.budget_bytes, sum(known.values()), 1)
     line = Text(f"{'' if lone else name + ' ':>{_NAME}}")
@@ -45,11 +44,7 @@ def bar(name: str, device: DevicePlan, *, lone: bool) -> Iterator[Text]:
         line.append(block * length, style=colour)
         used += length
     line.append("·" * max(0, WIDTH - used), style="dim")
-    line.append("  ?" if total is None else f"  {format_bytes(total)}", style="bold")
-    line.append(f" of {format_bytes(device.budget_bytes)}")
-    load_peak = device.bytes.load_peak
-    if total is not None and load_peak is not None and load_peak > total:
-        line.append(f", {format_bytes(load_peak)} while loading")
+    line.append(f"  {filled(device)}", style="bold")
     yield line
 
 

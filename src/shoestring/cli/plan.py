@@ -11,8 +11,15 @@ from shoestring.cli import _options
 from shoestring.cli._errors import DOES_NOT_FIT
 from shoestring.cli._output import present, say
 from shoestring.cli._progress import FetchDisplay
-from shoestring.planning.report_text import LEFT, most_that_fits, rows_of, settings_of, speed
-from shoestring.units import format_bytes
+from shoestring.planning.report_text import (
+    LEFT,
+    footprint,
+    most_that_fits,
+    rows_of,
+    settings_of,
+    speed,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,8 +69,9 @@ def plan(
 ) -> int:
     """Show how much memory a model needs, whether it fits, and what would.
 
-    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json and
-    safetensors. No weights are read. The exit status is 3 when what was asked for does not fit.
+    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json,
+    tokenizer.json and safetensors files, of which the headers are enough. No weights are read. Sizes are decimal: GB is
+    10⁹ bytes. The exit status is 3 when what was asked for does not fit, or nobody can say whether it does.
 
     \b
     Examples:
@@ -75,8 +83,8 @@ def plan(
     """
     from shoestring import api
 
-    if exact:
-        say("Asking the engine; transformers takes some seconds…", dim=True)
+    if exact and purpose == "inference":
+        say("Asking the engine, if it can be asked…", dim=True)
     with FetchDisplay() as progress:
         found = api.plan(
             model,
@@ -107,7 +115,7 @@ def view(found: PlanReport) -> Iterator[RenderableType]:
     yield ""
     yield from _devices(first)
     yield ""
-    yield _verdict(first, good_enough=found.recommended == 0)
+    yield _verdict(found)
     yield from _limits(found)
     for note in dict.fromkeys(first.notes):
         yield Text.assemble(("! ", "bold yellow"), note)
@@ -127,27 +135,20 @@ def _devices(plan: Plan) -> Iterator[RenderableType]:
     yield legend(plan)
 
 
-def _verdict(plan: Plan, *, good_enough: bool) -> Text:
+def _verdict(found: PlanReport) -> Text:
     from rich.text import Text
 
-    verdict = ("Fits. ", "bold green") if plan.fits else ("Does not fit. ", "bold red")
-    if plan.fits and not good_enough:
-        verdict = ("Fits, but is below the quality asked for. ", "bold yellow")
-    if plan.bytes.total is None:
-        verdict = ("Not known. ", "bold yellow")
-    return Text.assemble(verdict, plan.reason)
+    state, colour = verdict(found)
+    return Text.assemble((f"{state} ", f"bold {colour}"), found.plans[0].reason)
 
 
 def _limits(found: PlanReport) -> Iterator[RenderableType]:
     from rich.text import Text
 
     first = found.plans[0]
-    if sentence := most_that_fits(found):
-        yield Text(sentence)
-    if sentence := speed(first):
-        yield Text(sentence)
-    if first.footprint_bytes is not None:
-        yield Text(f"get_memory_footprint() would print {format_bytes(first.footprint_bytes)}.", style="dim")
+    for sentence in (most_that_fits(found), speed(first), footprint(first)):
+        if sentence:
+            yield Text(sentence)
 
 
 def _others(found: PlanReport) -> Table:

@@ -272,7 +272,8 @@ def _find(name: str) -> str:
         return known[wanted]
     near = difflib.get_close_matches(wanted, known, n=6, cutoff=0.5)
     nearest = list(dict.fromkeys(known[match] for match in near))[:3]
-    hint = f"Nearest: {', '.join(nearest)}." if nearest else f"Known: {', '.join(_MACHINES)}."
+    question = f"Nearest: {', '.join(nearest)}. " if nearest else ""
+    hint = f"{question}Known: {', '.join(_MACHINES)}."
     raise UsageError(f"No machine called {name!r} is known.", hint)
 
 

@@ -72,6 +72,6 @@ def notes(hardware: Hardware, budgets: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def describe(hardware: Hardware) -> str:
-    """The machine in a few words: `Tesla T4 15.8 GB, 2 cores, 13.6 GB of memory`."""
+    """The machine in a few words: `Tesla T4 16.1 GB, Colab, free, 13.6 GB`."""
     parts = [f"{gpu.name} {format_bytes(gpu.total_bytes)}" for gpu in hardware.gpus]
     return ", ".join([*parts, hardware.cpu.model, format_bytes(hardware.memory.total_bytes)])

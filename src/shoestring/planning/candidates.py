@@ -82,6 +82,8 @@ def _llama_cpp(
         raise UsageError(
             f"{facts.id} cannot have a {request.kv_precision} cache: {reason}", "Keep it in f16."
         )
+    if wanted is not None and request.engine == LLAMA_CPP:
+        wanted = precisions.as_gguf(wanted)
     own = prevailing_type(facts) if facts.format == "gguf" else None
     if own is not None and wanted in (None, own, f"{own}_M", f"{own}_S"):
         yield Candidate(LlamaCppMemory(), facts, _llama_cpp_settings(hardware, request, context), own)
@@ -126,11 +128,13 @@ def _files_to_make(
 def smaller_files(
     facts: ModelFacts, hardware: Hardware, request: Request, context: int
 ) -> list[tuple[str, Candidate]]:
-    """For a GGUF that does not fit: smaller ones that could be made of it, the most precise first, each with its sentence."""
-    if facts.format != "gguf" or request.engine not in (None, LLAMA_CPP):
+    """Where nothing fits: smaller GGUF files that could be made, the most precise first, each with its sentence."""
+    if request.engine not in (None, LLAMA_CPP):
         return []
-    own = precisions.bits(prevailing_type(facts)) or 0.0
-    types = [name for name in precisions.OFFERED_GGUF if (precisions.bits(name) or own) < own]
+    lowest = precisions.OFFERED_GGUF[-1]  # of a checkpoint those were looked at already
+    own = precisions.bits(prevailing_type(facts) if facts.format == "gguf" else lowest) or 0.0
+    offered = (*precisions.OFFERED_GGUF, *precisions.LAST_GGUF)
+    types = [name for name in offered if (precisions.bits(name) or own) < own]
     return [
         (f"Quantised to {found.precision} it would fit, at a cost in quality.", found)
         for found in _files_to_make(facts, hardware, request, context, types)
@@ -144,22 +148,25 @@ def _transformers(
         return
     from shoestring.planning.transformers.model import TransformersMemory
 
-    compute = compute_dtype(facts, hardware)
-    lacking = lacks_bf16(hardware)
-    notes = (lacking,) if lacking and (wanted == "bf16" or facts.dtype == "bf16") else ()
+    compute, memory = compute_dtype(facts, hardware), TransformersMemory()
     for precision in _transformers_precisions(facts, compute, wanted):
         dtype = precision if precision in ("fp32", "bf16", "fp16") else compute
+        if request.kv_precision not in (None, _KV_OF[dtype]):
+            continue  # its cache is in what it computes in
+        lacking = lacks_bf16(hardware) if dtype == "fp16" and wanted != "fp16" else None
+        notes = (_NOT_LOADED, lacking) if lacking and "bf16" in (wanted, facts.dtype) else (_NOT_LOADED,)
         settings = TransformersSettings(
             context=context,
             batch=request.batch,
             precision=precision,
             compute_dtype=dtype,
-            kv_precision=request.kv_precision or _KV_OF[dtype],
+            kv_precision=_KV_OF[dtype],
             threads=hardware.cpu.cores_logical,
         )
-        yield Candidate(TransformersMemory(), facts, settings, _name(facts, precision), notes=notes)
+        yield Candidate(memory, facts, settings, _name(facts, precision), notes=notes)
 
 
+_NOT_LOADED = "This version plans for transformers, and does not load with it yet."
 _KV_OF: dict[ComputeDtype, KvPrecision] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -273,7 +280,7 @@ def smaller(candidate: Candidate) -> list[tuple[str, Candidate]]:
             if not (isinstance(changed, LlamaCppSettings) and refused(candidate.facts, changed))
         ]
     if isinstance(settings, TransformersSettings) and not settings.offload:
-        offloaded = "Weights that do not fit may stay outside and be copied for every token, which is slow."
+        offloaded = "Kept partly outside it would fit; that part is copied for every token, which is slow."
         return [(offloaded, replace(candidate, settings=replace(settings, offload=True)))]
     return []
 

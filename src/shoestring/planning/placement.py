@@ -8,7 +8,7 @@ GPUs, the head first, and keeps the embedding on the CPU (`llama_model::load_ten
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,7 @@ from shoestring.planning.base import (
     Unit,
     VllmSettings,
 )
+from shoestring.planning.search import largest
 
 EXPERTS = ".experts"
 """How the name of a unit ends that holds a block's experts and nothing else."""
@@ -40,13 +41,11 @@ class Rule:
         last_first: the head and then the last blocks go to GPUs first, and the input stays on the CPU.
         split: whether a model may lie on several devices.
         spill: whether what GPUs cannot hold may lie in main memory; disk: and what that cannot, on the disk.
-        cpu: whether it may lie in main memory as a whole.
     """
 
     last_first: bool = False
     split: bool = True
     spill: bool = False
-    cpu: bool = True
     disk: bool = False
 
 
@@ -54,10 +53,8 @@ def rule_of(settings: EngineSettings) -> Rule:
     """The rule of the engine that takes these settings."""
     if isinstance(settings, LlamaCppSettings):
         return Rule(last_first=True, spill=True)
-    if isinstance(settings, TrainingSettings):
+    if isinstance(settings, TrainingSettings | VllmSettings):
         return Rule(split=False)
-    if isinstance(settings, VllmSettings):
-        return Rule(split=False, cpu=False)
     return Rule(spill=settings.offload, disk=settings.offload)
 
 
@@ -126,15 +123,14 @@ class _Placement:
         return tuple(blocks[:0:-1]) if self.rule.last_first else tuple(blocks)  # there the input never goes
 
     def on_one(self) -> Placed:
-        """All on the first GPU that can hold it; else in main memory, where the engine can work from there."""
-        devices = [*self.gpus, CPU] if self.rule.cpu else self.gpus
-        options = (self.placed((device,) * len(self.units)) for device in devices)
+        """All on the first GPU that can hold it; where none can, on the first, to show what is missing."""
+        options = (self.placed((gpu,) * len(self.units)) for gpu in self.gpus)
         holding = (option for option in options if fits(option.estimate, self.budgets))
-        return next(holding, None) or self.placed((devices[0],) * len(self.units))
+        return next(holding, None) or self.placed((self.gpus[0],) * len(self.units))
 
     def largest_share(self) -> Placed:
         """The most groups on GPUs that they can hold; the rest in main memory."""
-        count = _largest(len(self.groups), lambda count: self.gpus_hold(self.on_gpus(count)))
+        count = largest(len(self.groups), lambda count: self.gpus_hold(self.on_gpus(count)))
         return self.on_gpus(count)
 
     def experts_on_cpu(self) -> Placed | None:
@@ -146,7 +142,7 @@ class _Placement:
         def placed(n_on_gpus: int) -> Placed:
             return self.on_gpus(len(self.groups), kept=frozenset(experts[: len(experts) - n_on_gpus]))
 
-        found = placed(_largest(len(experts), lambda count: self.gpus_hold(placed(count))))
+        found = placed(largest(len(experts), lambda count: self.gpus_hold(placed(count))))
         return found if fits(found.estimate, self.budgets) else None
 
     def with_disk(self, found: Placed) -> Placed:
@@ -161,7 +157,7 @@ class _Placement:
                 places[i] = DISK
             return self.placed(tuple(places))
 
-        best = placed(_largest(len(movable), lambda count: self.holds(placed(count), CPU)))
+        best = placed(largest(len(movable), lambda count: self.holds(placed(count), CPU)))
         return best if fits(best.estimate, self.budgets) else found
 
     def on_gpus(self, count: int, kept: frozenset[int] = frozenset()) -> Placed:
@@ -198,12 +194,12 @@ class _Placement:
         """A GPU for each group: contiguous stretches in proportion to the GPUs' room."""
         held = [[self.units[i] for i in group if i not in kept] for group in groups]
         sizes = [sum(unit.weights + unit.kv_cache for unit in units) for units in held]
-        whole = sum(room[gpu] for gpu in self.gpus)
+        whole = sum(room[gpu] for gpu in self.gpus) or 1
+        shares = [sum(sizes) * room[gpu] / whole for gpu in self.gpus]
         places: list[str] = []
         device, filled = 0, 0
         for size in sizes:
-            share = sum(sizes) * room[self.gpus[device]] / whole if whole else sum(sizes)
-            if device < len(self.gpus) - 1 and filled + size / 2 > share:
+            while device < len(self.gpus) - 1 and filled + size / 2 > shares[device]:
                 device, filled = device + 1, 0
             filled += size
             places.append(self.gpus[device])
@@ -217,7 +213,7 @@ class _Placement:
     def placed(self, assignment: Assignment) -> Placed:
         found = self.tried.get(assignment)
         if found is None:
-            settings = _with_places(self.settings, self.units, assignment)
+            settings = _with_places(self.settings, self.units, assignment, len(self.hardware.gpus))
             estimate = self.memory.estimate(self.facts, settings, self.hardware, assignment)
             found = self.tried[assignment] = Placed(settings, self.units, assignment, estimate)
         return found
@@ -227,17 +223,6 @@ class _Placement:
 
     def holds(self, placed: Placed, device: str) -> bool:
         return peak_by_device(placed.estimate).get(device, 0) <= self.budgets[device]
-
-
-def _largest(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest count up to `most` for which `holds`, which is true up to some count and false above; else 0."""
-    if holds(most):
-        return most
-    holding, failing = 0, most
-    while failing - holding > 1:
-        middle = (holding + failing) // 2
-        holding, failing = (middle, failing) if holds(middle) else (holding, middle)
-    return holding
 
 
 def fits(estimate: Estimate, budgets: Mapping[str, int]) -> bool:
@@ -258,10 +243,12 @@ def peak_by_device(estimate: Estimate) -> dict[str, int]:
     return {device: n_bytes for device, n_bytes in held.items() if n_bytes}
 
 
-def _with_places(settings: EngineSettings, units: Sequence[Unit], assignment: Assignment) -> EngineSettings:
-    """The settings that make the engine place its units so."""
+def _with_places(
+    settings: EngineSettings, units: Sequence[Unit], assignment: Assignment, gpus: int
+) -> EngineSettings:
+    """The settings that make the engine place its units so, on a machine with so many GPUs."""
     if isinstance(settings, LlamaCppSettings):
-        return _llama_cpp_places(settings, units, assignment)
+        return _llama_cpp_places(settings, units, assignment, gpus)
     if isinstance(settings, TransformersSettings) and len(set(assignment)) > 1:
         pairs = tuple((unit.name, device) for unit, device in zip(units, assignment, strict=True))
         return replace(settings, device_map=pairs)
@@ -269,9 +256,9 @@ def _with_places(settings: EngineSettings, units: Sequence[Unit], assignment: As
 
 
 def _llama_cpp_places(
-    settings: LlamaCppSettings, units: Sequence[Unit], assignment: Assignment
+    settings: LlamaCppSettings, units: Sequence[Unit], assignment: Assignment, gpus: int
 ) -> LlamaCppSettings:
-    counts: dict[str, int] = {}
+    counts = {f"gpu{i}": 0 for i in range(gpus)}
     block = kept = 0
     for unit, device in zip(units, assignment, strict=True):
         if unit.name.endswith(EXPERTS):
@@ -284,6 +271,7 @@ def _llama_cpp_places(
     return replace(
         settings,
         gpu_layers=gpu_layers,
-        tensor_split=tuple(counts.values()) if len(counts) > 1 else (),
+        # One GPU of several must be named, too: without a split llama.cpp takes them all.
+        tensor_split=tuple(counts.values()) if gpu_layers and len(counts) > 1 else (),
         cpu_expert_layers=max(0, kept - 1) if gpu_layers else 0,  # the input was counted as a block
     )

@@ -18,8 +18,8 @@ TRANSFORMERS: dict[str, float] = {
     "int8": 8.0,
     "nf4": 4.5,
     "nf4-dq": 4.13,
-    "fp4": 4.4,
-    "fp4-dq": 4.03,
+    "fp4": 4.5,
+    "fp4-dq": 4.13,
 }
 """bitsandbytes: block 64 with an fp32 scale, 0.5 bits a weight more; nested, 0.127 (arXiv:2305.14314, section 3)."""
 
@@ -59,6 +59,9 @@ GGUF: dict[str, float] = {
     "TQ1_0": 1.69,
 }
 
+LAST_GGUF = ("Q3_K_M", "Q2_K")
+"""Types that cost much quality: offered where nothing better fits."""
+
 OFFERED_GGUF = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 """Types that are planned for a model nobody has converted yet, where the user names none."""
 
@@ -70,26 +73,36 @@ _ALIASES = {
     "bfloat16": "bf16",
     "8bit": "int8",
 }
+_MEANT = {
+    "4bit": "nf4",
+    "int4": "nf4",
+    "q4": "Q4_K_M",
+    "q8": "Q8_0",
+}  # what people say, of which there are several
+_AS_GGUF = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}
 
 
 def known(name: str) -> str:
-    """A precision's proper name, whatever its capitals; `F16` and `fp16` are two: GGUF's and transformers'.
+    """A precision's proper name, whatever its capitals, or by another name that people use.
+
+    Exactly as written `F16`, `BF16` and `F32` are GGUF's types; with any other capitals they are transformers'.
 
     Raises:
         UsageError: there is no such precision; the hint has the nearest ones.
     """
-    for table in (TRANSFORMERS, GGUF):
-        if name in table:
-            return name
+    if name in TRANSFORMERS or name in GGUF:
+        return name
     names = {known.casefold(): known for table in (GGUF, TRANSFORMERS) for known in table} | _ALIASES
     folded = name.strip().casefold()
-    if folded in names and folded not in _ALIASES:
+    if folded in names:
         return names[folded]
-    if folded in _ALIASES:
-        return _ALIASES[folded]
     import difflib
 
-    near = [names[word] for word in difflib.get_close_matches(folded, list(names), n=3, cutoff=0.5)]
+    near = (
+        [_MEANT[folded]]
+        if folded in _MEANT
+        else [names[word] for word in difflib.get_close_matches(folded, list(names), n=3, cutoff=0.5)]
+    )
     raise UsageError(
         f"There is no precision {name!r}.",
         f"Did you mean {' or '.join(dict.fromkeys(near))}?"
@@ -101,6 +114,11 @@ def known(name: str) -> str:
 def as_transformers(name: str) -> Precision | None:
     """The name as transformers' settings take it; None where it is a GGUF type."""
     return next((precision for precision in get_args(Precision) if precision == name), None)
+
+
+def as_gguf(name: str) -> str:
+    """The GGUF type that a precision is for llama.cpp: `bf16` is its `BF16`; others as they are."""
+    return _AS_GGUF.get(name, name)
 
 
 def bits(name: str) -> float | None:

@@ -1,8 +1,9 @@
 """Which of the plans that fit is recommended, and why.
 
-The rule, in order: what fits; not below the quality asked for; nothing on the disk, and on a machine with a GPU no
-blocks in main memory; at least reading speed, where speeds are known; the highest precision up to 16 bits; no conversion first; speed. So a small machine gets the most
-precise weights that can still be read along, and only where none can, the fastest.
+The rule, in order: what fits; not below the quality asked for; nothing on the disk, and on a machine with a GPU no blocks
+in main memory; at least reading speed; the highest precision up to 16 bits; a file at hand before one that has yet to be
+made; speed. So a small machine gets the most precise weights that can still be read along, and where none can, the
+fastest. Where only the memory's limit is known, two thirds of it stand for the speed; where nothing is, it is enough.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from shoestring.planning.base import CPU, DISK, Plan, Request
 
 READING_SPEED = 8.0
 """Tokens a second: about 350 words a minute, faster than most people read (238, Brysbaert 2019)."""
+
+REACHED = 2 / 3
+"""Of the memory's limit, what engines were seen to reach: 0.53 to 0.73 on GPUs (sources in `speed.py`), more on a CPU."""
 
 _ENOUGH_BITS = 16.0  # nothing is gained over the checkpoint's own 16 bits
 
@@ -38,7 +42,7 @@ def key(plan: Plan, request: Request) -> tuple[object, ...]:
     """What plans are sorted by, the best first; those that do not fit behind, the nearest to fitting first."""
     floor = floor_bits(request)
     bits = precisions.bits(plan.precision) or 0.0
-    speed = plan.tokens_per_s.estimate or plan.tokens_per_s.limit
+    speed = likely_speed(plan)
     if not plan.fits:
         missing = float("inf") if plan.headroom_bytes is None else -plan.headroom_bytes
         return (True, bits < floor, missing)
@@ -56,6 +60,13 @@ def key(plan: Plan, request: Request) -> tuple[object, ...]:
     )
 
 
+def likely_speed(plan: Plan) -> float | None:
+    """Tokens a second of one sequence to reckon with; None where nothing is known."""
+    speed = plan.tokens_per_s
+    together = speed.estimate or (None if speed.limit is None else speed.limit * REACHED)
+    return None if together is None else together / plan.batch
+
+
 def spilled(plan: Plan) -> bool:
     """Whether GPUs hold a part of the blocks only; llama.cpp's input, one unit, is in main memory always."""
     return len(plan.placement) > 1 and CPU in plan.placement and plan.placement[CPU].units > 1
@@ -67,17 +78,28 @@ def why(best: Plan, others: Sequence[Plan]) -> str:
     fitting = [plan for plan in rivals if plan.fits]
     if not fitting:
         return "it is the only one that fits" if rivals else ""
-    bits = precisions.bits(best.precision) or 0.0
-    if CPU in best.placement and len(best.placement) == 1:
-        where = "here"
-    else:
-        where = "with every block on the GPU" if not spilled(best) else "here"
-    better = [
-        plan
-        for plan in fitting
-        if min(precisions.bits(plan.precision) or 0.0, _ENOUGH_BITS) > min(bits, _ENOUGH_BITS)
-    ]
-    if better:
-        slow = ", ".join(dict.fromkeys(plan.precision for plan in better))
-        return f"{slow} would fit, too, but be slower than people read ({READING_SPEED:.0f} tokens a second)"
-    return f"the most precise that fits and runs well {where}"
+    better = [plan for plan in fitting if _quality(plan) > _quality(best)]
+    for instead, said in ((_outside, "only in part on the GPU"), (_slow, "slower than people read")):
+        names = ", ".join(dict.fromkeys(plan.precision for plan in better if instead(plan)))
+        if names:
+            return f"{names} would fit, too, but {said}" + (
+                f" ({READING_SPEED:.0f} tokens a second)" if instead is _slow else ""
+            )
+    speed = likely_speed(best)
+    if speed is not None and speed < READING_SPEED:
+        return "the fastest of those that fit, though slower than people read"
+    where = " with every block on the GPU" if len(best.placement) > 1 and not spilled(best) else ""
+    return f"the most precise that fits{where}"
+
+
+def _quality(plan: Plan) -> float:
+    return min(precisions.bits(plan.precision) or 0.0, _ENOUGH_BITS)
+
+
+def _outside(plan: Plan) -> bool:
+    return spilled(plan) or DISK in plan.placement
+
+
+def _slow(plan: Plan) -> bool:
+    speed = likely_speed(plan)
+    return speed is not None and speed < READING_SPEED

@@ -5,11 +5,21 @@ Self-contained and without scripts; every text is escaped, since models and mach
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
 
-from shoestring.planning.base import GROUPS, DevicePlan, Group, Plan, PlanReport
-from shoestring.planning.report_text import LEFT, most_that_fits, rows_of, settings_of, speed
+from shoestring.planning.base import DevicePlan, Group, Plan, PlanReport
+from shoestring.planning.report_text import (
+    LABELS,
+    LEFT,
+    by_group,
+    filled,
+    footprint,
+    most_that_fits,
+    rows_of,
+    settings_of,
+    speed,
+    verdict,
+)
 from shoestring.units import format_bytes
 
 _COLOURS: dict[Group, str] = {
@@ -22,26 +32,27 @@ _COLOURS: dict[Group, str] = {
     "optimizer": "#d9a21b",
     "runtime": "#7a9e57",
 }
-LABELS: dict[Group, str] = {group: group.replace("_", " ") for group in GROUPS} | {"kv_cache": "KV cache"}
-"""What each group is called."""
+_STATES = {"green": "#2e7d32", "red": "#c62828", "yellow": "#b26a00"}
 
 
 def report_html(report: PlanReport) -> str:
     """The report as one `<div>`."""
     first = report.plans[0]
-    state, colour = ("Fits.", "#2e7d32") if first.fits else ("Does not fit.", "#c62828")
-    if first.bytes.total is None:
-        state, colour = "Not known.", "#b26a00"
+    state, colour = verdict(report)
+    lines = (most_that_fits(report), speed(first), footprint(first))
     parts = [
         '<div style="font-family:system-ui,sans-serif;max-width:60em;line-height:1.5">',
         f"<div><b>{escape(report.model)}</b> on {escape(report.hardware)}</div>",
         f'<div style="opacity:.7">{escape(settings_of(first))}</div>',
         *(_bar(name, device) for name, device in first.placement.items()),
         f"<div>{_legend(first)}</div>",
-        f'<div><b style="color:{colour}">{state}</b> {escape(first.reason)}</div>',
-        *(f"<div>{escape(line)}</div>" for line in (most_that_fits(report), speed(first)) if line),
+        f'<div><b style="color:{_STATES[colour]}">{state}</b> {escape(first.reason)}</div>',
+        *(f"<div>{escape(line)}</div>" for line in lines if line),
         *(f"<div>⚠ {escape(note)}</div>" for note in dict.fromkeys(first.notes)),
         _table(report),
+        f"<div><b>▸ What would fit:</b> {escape(report.plans[report.recommended].reason)}</div>"
+        if report.recommended
+        else "",
         "</div>",
     ]
     return "".join(parts)
@@ -56,27 +67,10 @@ def _bar(name: str, device: DevicePlan) -> str:
         for group, n_bytes in known.items()
         if n_bytes
     )
-    total = "?" if device.bytes.total is None else format_bytes(device.bytes.total)
     return (
-        f"<div>{escape(name)}: <b>{total}</b> of {format_bytes(device.budget_bytes)}</div>"
+        f"<div>{escape(name)}: {escape(filled(device))}</div>"
         f'<div style="display:flex;height:1.1em;background:#8883;border-radius:3px;overflow:hidden">{pieces}</div>'
     )
-
-
-def by_group(device: DevicePlan | Plan) -> Iterator[tuple[Group, int | None]]:
-    """The groups' bytes in the order in which they are shown, those that hold nothing left out."""
-    held = device.bytes
-    figures: dict[Group, int | None] = {
-        "weights": held.weights,
-        "adapters": held.adapters,
-        "kv_cache": held.kv_cache,
-        "compute": held.compute,
-        "activations": held.activations,
-        "gradients": held.gradients,
-        "optimizer": held.optimizer,
-        "runtime": held.runtime,
-    }
-    return ((group, n_bytes) for group, n_bytes in figures.items() if n_bytes != 0)
 
 
 def _legend(plan: Plan) -> str:

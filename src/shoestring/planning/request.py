@@ -8,7 +8,7 @@ from typing import TypeVar, get_args
 from shoestring.errors import UsageError
 from shoestring.planning import precision as precisions
 from shoestring.planning.base import KvPrecision, Purpose, Request
-from shoestring.units import parse_bytes
+from shoestring.units import MiB, parse_bytes
 
 T = TypeVar("T", bound=str)
 
@@ -35,10 +35,10 @@ def request(
     Raises:
         UsageError: a value is of the wrong type, or a name is not known; the hint has the nearest one.
     """
-    aim = _one_of(purpose, get_args(Purpose), "purpose")
+    aim = _one_of(_text(purpose, "purpose"), get_args(Purpose), "purpose")
     cache = None
     if kv_precision is not None:
-        spelled = kv_precision.casefold()
+        spelled = _text(kv_precision, "kv_precision").casefold()
         cache = _one_of(_KV_ALIASES.get(spelled, spelled), get_args(KvPrecision), "precision of the cache")
     default_batch = 1 if aim == "inference" else DEFAULT_TRAINING_BATCH
     return Request(
@@ -46,11 +46,13 @@ def request(
         batch=default_batch if batch is None else whole(batch, "batch", "sequences"),
         budget_bytes=size(ram, "ram"),
         vram_bytes=size(vram, "vram"),
-        precision=None if precision is None else precisions.known(precision),
+        precision=None if precision is None else precisions.known(_text(precision, "precision")),
         kv_precision=cache,
-        engine=engine,
+        engine=None if engine is None else _text(engine, "engine"),
         purpose=aim,
-        quality_floor=None if quality_floor is None else precisions.known(quality_floor),
+        quality_floor=None
+        if quality_floor is None
+        else precisions.known(_text(quality_floor, "quality_floor")),
     )
 
 
@@ -76,9 +78,18 @@ def size(value: int | str | None, name: str) -> int | None:
     if not isinstance(value, str):
         raise UsageError(f"{name} is {value!r}, but it must be whole bytes, or text such as '2GB'.")
     try:
-        return parse_bytes(value)
+        n_bytes = parse_bytes(value)
     except ValueError as error:
         raise UsageError(f"{error}.") from error
+    if 0 < n_bytes < MiB and value.strip().isdecimal():
+        raise UsageError(f"{value.strip()} bytes hold nothing.", f"Did you mean {value.strip()}GB?")
+    return n_bytes
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {value!r}, but it must be a name.")
+    return value
 
 
 def _one_of(value: str, allowed: tuple[T, ...], what: str) -> T:

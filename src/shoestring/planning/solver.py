@@ -17,6 +17,7 @@ from shoestring.planning.calibration import Calibration, corrected, sentence
 from shoestring.planning.candidates import LLAMA_CPP, Candidate, candidates, smaller, smaller_files, unmapped
 from shoestring.planning.placement import Placed, fits, place
 from shoestring.planning.ranking import good_enough, key, why
+from shoestring.planning.search import largest
 from shoestring.planning.speed import decode_speed
 
 DEFAULT_CONTEXT = 4096
@@ -28,7 +29,10 @@ LEAST_CONTEXT = 2
 MOST_SEQUENCES = 256
 """llama.cpp's own limit (`LLAMA_MAX_SEQ`), held for every engine."""
 
-_NOT_ASKED = "The engine could not be asked about this plan; its figures are the formula's."
+_NOT_ASKED = (
+    "The engine could not be asked: only about a model that is here, that runs and lies on one device. These figures are "
+    "the formula's."
+)
 _FRUGAL_SHOWN = 4  # settings for training that are listed where several fit
 _TRIED_FURTHER = 3  # candidates for which something smaller is looked for where none fits
 
@@ -155,13 +159,18 @@ class _Solver:
 
     def option(self, candidate: Candidate, *, reason: str | None = None) -> _Option:
         """By formula, with everything in the best place."""
+        candidate, placed = self.placed(candidate)
+        return self.built(candidate, placed, reason=reason)
+
+    def placed(self, candidate: Candidate) -> tuple[Candidate, Placed]:
+        """The candidate in its best place; where only that fits, with its file read instead of mapped."""
         placed = place(candidate.memory, candidate.facts, candidate.settings, self.hardware, self.budgets)
         twice = any(term.name == "weights_repacked" and term.bytes for term in placed.estimate.terms)
         if twice and not fits(placed.estimate, self.budgets) and (frugal := unmapped(candidate)):
             instead = place(frugal.memory, frugal.facts, frugal.settings, self.hardware, self.budgets)
             if fits(instead.estimate, self.budgets):
-                candidate, placed = frugal, instead
-        return self.built(candidate, placed, reason=reason)
+                return frugal, instead
+        return candidate, placed
 
     def built(
         self, candidate: Candidate, placed: Placed, *, method: Method = "formula", reason: str | None = None
@@ -213,11 +222,27 @@ class _Solver:
                     self.option(changed, reason=reason).plan for reason, changed in smaller(option.candidate)
                 ]
                 found += self.shorter(option)
+        context = options[0].plan.context
         if self.request.precision is None:
-            context = options[0].plan.context
             files = smaller_files(self.facts, self.hardware, self.request, context)
             found += [self.option(changed, reason=reason).plan for reason, changed in files]
+        else:
+            found = [*self.other_precisions(context), *found]
         return [plan for plan in found if self.acceptable(plan)]
+
+    def other_precisions(self, context: int) -> list[Plan]:
+        """What fits at another precision than the one asked for, the best two."""
+        request = replace(self.request, precision=None)
+        found = [
+            self.option(candidate) for candidate in candidates(self.facts, self.hardware, request, context)
+        ]
+        plans = sorted(
+            (option.plan for option in found if option.plan.fits), key=lambda plan: key(plan, request)
+        )
+        return [
+            replace(plan, reason=f"At {plan.precision} it fits: {plan.reason[0].lower()}{plan.reason[1:]}")
+            for plan in plans[:2]
+        ]
 
     def has_room(self, option: _Option) -> bool:
         """Whether the weights alone could lie somewhere; if not, no smaller cache and no other place helps."""
@@ -243,7 +268,7 @@ class _Solver:
             return limit
         asked = option.plan.context if _fits_by_formula(option.plan) else 0
         most = -(-limit // CONTEXT_STEP) - 1
-        blocks = _largest(most, lambda count: holds(count * CONTEXT_STEP), known=asked // CONTEXT_STEP)
+        blocks = largest(most, lambda count: holds(count * CONTEXT_STEP), known=asked // CONTEXT_STEP)
         return max(blocks * CONTEXT_STEP, asked) or None
 
     def largest_batch(self, option: _Option) -> int | None:
@@ -251,7 +276,7 @@ class _Solver:
         if option.plan.bytes.total is None:
             return None
         known = option.plan.batch if _fits_by_formula(option.plan) else 0
-        return _largest(MOST_SEQUENCES, self.holds(option, "batch"), known=known) or None
+        return largest(MOST_SEQUENCES, self.holds(option, "batch"), known=known) or None
 
     def holds(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], bool]:
         """Whether the plan fits with another context or batch: in its own place, or in any where it does not fit now."""
@@ -263,7 +288,7 @@ class _Solver:
             if option.plan.fits:
                 estimate = memory.estimate(facts, settings, self.hardware, option.placed.assignment)
             else:
-                estimate = place(memory, facts, settings, self.hardware, self.budgets).estimate
+                estimate = self.placed(replace(option.candidate, settings=settings))[1].estimate
             return fits(self.corrected(option.candidate, estimate), self.budgets)
 
         return fits_with
@@ -276,17 +301,6 @@ def _fits_by_formula(plan: Plan) -> bool:
 
 def _with_note(option: _Option, note: str) -> _Option:
     return replace(option, plan=replace(option.plan, notes=(*option.plan.notes, note)))
-
-
-def _largest(most: int, holds: Callable[[int], bool], *, known: int = 0) -> int:
-    """The largest count from 1 to `most` for which `holds`; 0 where it does not even for 1. `known`: one that does."""
-    if not known and not (most and holds(1)):
-        return 0
-    fitting, failing = max(1, known), max(most, known) + 1
-    while failing - fitting > 1:
-        middle = (fitting + failing) // 2
-        fitting, failing = (middle, failing) if holds(middle) else (fitting, middle)
-    return fitting
 
 
 def _context(facts: ModelFacts, request: Request) -> int:
@@ -311,6 +325,6 @@ def _check_batch(request: Request) -> None:
         raise UsageError(f"A batch of {request.batch} sequences has nothing to run.", "Choose 1 or more.")
     if request.batch > MOST_SEQUENCES:
         raise UsageError(
-            f"llama.cpp runs at most {MOST_SEQUENCES} sequences side by side; {request.batch:,} is too many.",
+            f"{request.batch:,} sequences side by side are too many; at most {MOST_SEQUENCES} are planned.",
             f"Choose a batch of at most {MOST_SEQUENCES}.",
         )

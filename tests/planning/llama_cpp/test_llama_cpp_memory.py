@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_facts import GB, make_facts, make_machine, tensors_of
 
+from shoestring.hardware.base import Gpu
 from shoestring.models.facts import ExpertFacts, ModelFacts
 from shoestring.planning.base import CPU, LlamaCppSettings
 from shoestring.planning.llama_cpp.kv_cache import kv_cache_bytes
@@ -88,10 +89,10 @@ def test_the_settings_make_the_engine_place_what_the_plan_says(
 ) -> None:
     context = 512 * 1024**2 if overhead else 540 * 10**6
     budgets = {f"gpu{i}": n_bytes + context for i, n_bytes in enumerate(gpus)} | {CPU: GB}
-    found = place(MEMORY, facts, SETTINGS, MACHINE, budgets)
+    machine = replace(MACHINE, gpus=(Gpu("a GPU", GB, GB, None, None, None, None),) * len(gpus))
+    found = place(MEMORY, facts, SETTINGS, machine, budgets)
     assert isinstance(found.settings, LlamaCppSettings)
-    used = sorted(set(found.assignment) - {CPU})
-    engine = placement(facts, found.settings, len(used))
-    named = {gpu: f"gpu{i}" for i, gpu in enumerate(used)} | {CPU: CPU}
-    assert [named[device] for device in found.assignment] == list(engine.values())
-    assert all(peak_by_device(found.estimate).get(gpu, 0) <= budgets[gpu] for gpu in used)
+    assert found.assignment == tuple(placement(facts, found.settings, len(gpus)).values())
+    assert all(
+        peak_by_device(found.estimate).get(f"gpu{i}", 0) <= budgets[f"gpu{i}"] for i in range(len(gpus))
+    )

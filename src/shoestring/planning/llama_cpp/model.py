@@ -79,7 +79,9 @@ class _Estimator:
         )
         split = [NEVER_MEASURED] if any(device != CPU for device in self.assignment) else []
         if self.facts.tokenizer is None:
-            missing["runtime"] = "The model's vocabulary is not here, and so its tables have no figure."
+            missing["runtime"] = (
+                "Without tokenizer.json there is no figure for the vocabulary's tables (some tens of megabytes)."
+            )
         terms = (*self.fixed_terms(), *(_buffers(figures) if figures else self.buffers(missing)))
         return Estimate(
             terms=terms,

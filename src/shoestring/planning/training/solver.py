@@ -55,6 +55,10 @@ def cheaper_candidates(
             yield f"{_NAMES[other]} would fit: {_SAYS[other]}.", same
 
 
+_NOT_PREPARED = (
+    "Planned without peft's prepare_model_for_kbit_training, which casts embeddings, head and norms to fp32: twice "
+    "what they take."
+)
 _NAMES: dict[Way, str] = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 _SAYS: dict[Way, str] = {
     "full": "every weight is trained",
@@ -71,12 +75,14 @@ def _way(request: Request) -> Way:
 
 def _of_way(facts: ModelFacts, hardware: Hardware, request: Request, way: Way) -> Iterator[Candidate]:
     lacking = lacks_bf16(hardware)
-    notes = (lacking,) if lacking and facts.dtype == "bf16" else ()
     batch, accumulation = accumulate(request.batch, request.batch)
     for precision in _precisions(facts, hardware, request, way):
         compute = compute_dtype(facts, hardware)
         if way != "qlora":
             compute = "fp32" if precision == "fp32" else "fp16" if precision == "fp16" else "bf16"
+        notes = (lacking,) if lacking and facts.dtype == "bf16" and compute == "fp16" else ()
+        if way == "qlora":
+            notes = (*notes, _NOT_PREPARED)
         fastest = TrainingSettings(
             context=_length(facts, request),
             batch=batch,
