@@ -44,3 +44,9 @@ def test_an_example_works(example: str) -> None:
 def test_links_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", GUIDES[name])
     assert all((DOCS / link).exists() for link in links)
+
+
+def test_every_machine_is_named() -> None:
+    from shoestring.hardware.catalog import names
+
+    assert all(f"`{name}`" in GUIDES["planning.md"] for name in names())
