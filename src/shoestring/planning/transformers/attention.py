@@ -43,10 +43,10 @@ def mask_bytes(shape: Shape) -> int:
     """
     attentions = [layer.attention for layer in shape.kinds.layers if layer.attention]
     if shape.attention == "eager":
-        met = shape.settings.context
         kinds = {a.window is None for a in attentions}
-        return shape.rows * met * shape.width * len(kinds)
-    return shape.tokens * shape.keys if any(shape.masked(a) for a in attentions) else 0
+        return shape.rows * shape.settings.context * shape.width * len(kinds)
+    kinds = {a.window is None for a in attentions if shape.masked(a)}
+    return shape.tokens * shape.keys * len(kinds)
 
 
 def padding_mask_bytes(facts: ModelFacts, settings: TransformersSettings) -> int:

@@ -114,9 +114,17 @@ class Shape:
         return attention_kind(self.facts, self.settings)
 
     def masked(self, attention: AttentionFacts) -> bool:
-        """Whether fused attention gets a mask: where a window is no longer than the prompt."""
+        """Whether fused attention gets a mask: where a window is no longer than the prompt, or images may look ahead."""
+        if self.attention != "sdpa" or self.tokens == 1:
+            return False
         window = attention.window
-        return window is not None and self.attention == "sdpa" and self.tokens > 1 and self.keys >= window
+        return self.masks_all or (window is not None and self.keys >= window)
+
+    @property
+    def masks_all(self) -> bool:
+        """Whether full layers are masked, too: Gemma 3 with its vision tower lets the tokens of an image see each other
+        (`create_causal_mask_mapping`), whether there is an image or not."""
+        return self.facts.architecture == "gemma3_text" and "image" in self.facts.modalities
 
 
 def attention_kind(facts: ModelFacts, settings: TransformersSettings) -> AttentionKind:
