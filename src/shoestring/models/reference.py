@@ -107,7 +107,7 @@ def _text(reference: object, starters: Mapping[str, Starter]) -> str:
         text = None
     if not isinstance(text, str):
         raise UsageError(
-            f"A model is named by text or a path, not by a {type(reference).__name__}.", _offer(starters)
+            f"A model is named by text or a path, not by {type(reference).__name__}.", _offer(starters)
         )
     return text
 
@@ -235,4 +235,7 @@ def _hint_for_folder(folder: Path) -> str:
 
 
 _HINT_PATH = "Give the path of a .gguf file, or of a folder with config.json and safetensors."
-_HINT_LOCAL = "Download its .gguf file yourself and give the path."
+_HINT_LOCAL = (
+    "Download its .gguf file yourself and give the path; to plan, a folder with its config.json, tokenizer.json and "
+    "safetensors files will do, too."
+)
