@@ -132,3 +132,12 @@ def test_several_sequences_are_taken_to_be_of_one_length_and_the_plan_says_so(
     assert not any("padding" in note for note in estimate(facts, on(CPU)).notes)
     two = estimate(facts, on(CPU), replace(SETTINGS, batch=2))
     assert any("padding" in note and "25.2 MB" in note for note in two.notes)
+
+
+def test_4_bit_weights_that_bitsandbytes_cannot_rearrange_have_no_figure_there(
+    facts_of: Callable[[str], ModelFacts],
+) -> None:
+    facts, nf4 = facts_of("gemma-3n-e2b"), replace(SETTINGS, precision="nf4")
+    with_bf16 = replace(LAPTOP, cpu=replace(LAPTOP.cpu, features=("avx512_bf16",)))
+    assert "32 rows" in estimate(facts, on(CPU), nf4, with_bf16).missing["weights"]
+    assert "weights" not in estimate(facts, on(CPU), nf4).missing

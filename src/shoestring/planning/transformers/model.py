@@ -28,6 +28,10 @@ _NO_TOKENIZER = (
 )
 _NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
 _PADDED = "The figures are for sequences of equal length; with padding comes a mask of every pair of tokens, up to {} more."
+_NOT_PACKED = (
+    "On this processor bitsandbytes rearranges 4-bit weights by 32 rows, and stops at a matrix of {} ({})."
+)
+_PACKED_ROWS = 32  # `block_n` of `_convert_weight_packed_for_cpu`
 _EXPERTS_STAY = "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."
 _QUANTIZED = frozenset({"int8", "nf4", "nf4-dq", "fp4", "fp4-dq"})
 _PACKS_4BIT = "avx512_bf16"
@@ -176,6 +180,9 @@ class _Estimator:
         found: dict[Group, str] = {}
         if self.settings.precision in _QUANTIZED and self.gpus and {CPU, DISK} & set(self.assignment):
             found["weights"] = _NOT_SPLIT
+        refused = self.refused_by_packing()
+        if refused:
+            found["weights"] = _NOT_PACKED.format(refused.out_features, refused.name)
         unknown = " ".join(self.facts.not_understood)
         if cache_bytes(self.facts, self.settings) is None or not self.facts.layers:
             found["kv_cache"] = unknown or "How this model's layers keep their context is not known."
@@ -184,6 +191,13 @@ class _Estimator:
         if self.facts.tokenizer is None:
             found["runtime"] = _NO_TOKENIZER
         return found
+
+    def refused_by_packing(self) -> Module | None:
+        """The first matrix that cannot be rearranged, where 4-bit weights are."""
+        if not (self.packed and self.settings.precision.startswith(("nf4", "fp4"))):
+            return None
+        own = (m for m in self.known.quantized if m.tower is None)
+        return next((m for m in own if m.out_features % _PACKED_ROWS), None)
 
     def weights(self) -> Iterator[Term]:
         held: dict[str, int] = defaultdict(int)
