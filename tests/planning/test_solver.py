@@ -125,6 +125,12 @@ class TestAlternatives:
         report = plan(FACTS, MACHINE, Request(budget_bytes=self.tight))
         assert all(p.settings.flash_attention for p in report.plans if p.kv_precision != "f16")
 
+    def test_a_head_that_is_the_embedding_needs_no_room_of_its_own(self) -> None:
+        wide = make_facts(layers=2, hidden=512, vocabulary=200_000)
+        tied = replace(wide, tensors=tuple(t for t in wide.tensors if t.name != "output.weight"), tied=True)
+        need = plan(tied, MACHINE, Request()).plans[0].bytes.total or 0
+        assert len(plan(tied, MACHINE, Request(budget_bytes=need - 1)).plans) > 1
+
     def test_no_cache_is_offered_that_the_engine_refuses(self) -> None:
         odd = make_facts(layers=4, head_dim=80, context=8192)
         need = plan(odd, MACHINE, Request()).plans[0].bytes.total or 0

@@ -248,7 +248,8 @@ class _Solver:
         """Whether the weights alone could lie somewhere; if not, no smaller cache and no other place helps."""
         on_disk = isinstance(option.placed.settings, TransformersSettings)
         room = sum(n_bytes for device, n_bytes in self.budgets.items() if device != DISK or on_disk)
-        return sum(unit.weights for unit in option.placed.units) <= room
+        held = (term for term in option.placed.estimate.terms if term.group == "weights")
+        return sum(term.bytes for term in held if term.name != "weights_repacked") <= room
 
     def shorter(self, option: _Option) -> list[Plan]:
         longest = self.largest_context(option)
