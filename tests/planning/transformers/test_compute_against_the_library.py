@@ -20,9 +20,9 @@ FAMILIES = (
     *("qwen1.5-moe-a2.7b", "deepseek-v2-lite", "gemma-3n-e2b", "command-r-35b"),
 )
 _QUANTIZED: tuple[Precision, ...] = ("int8", "nf4", "nf4-dq")
-DRAWN = random.Random(30)
+DRAWN = random.Random(14)
 """Each family meets one context, batch, precision, attention and device, the same every time (no mixture of experts
-meets fp32, which the library's grouped product does not take over fake tensors)."""
+meets fp32, which the library's grouped product does not take over fake tensors, nor latent attention 8 bits on a CPU)."""
 
 
 def drawn() -> tuple[TransformersSettings, bool]:

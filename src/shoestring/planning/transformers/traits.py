@@ -70,7 +70,7 @@ _TRAITS = {
     # AltUp (`Gemma3nTextAltUp`) carries four streams: as they come in, predicted, and three of them as they were made;
     # the embedding, the last projection; the active stream, normed, LAuReL's and attention's outputs, two sums, the
     # normed input and, as the gate is held by name, the output beside all four of the inner width.
-    "gemma3n_text": Traits(held=20, rotary_tables=2),
+    "gemma3n_text": Traits(held=20, held_by_attention=15, rotary_tables=2),
     # gate and up clamped, the gate's half, up + 1 and the product; the sink beside the scores, softmax in their dtype
     "gpt_oss": Traits(expert_gate_copies=5, score_copies=3),
     "mixtral": Traits(experts_in_fp32=True),
