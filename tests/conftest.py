@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no-deadline", deadline=None)  # no test asserts a time: machines are shared
+settings.load_profile("no-deadline")
 
 HOME = Path(__file__).parents[1] / ".test-home"
 os.environ["SHOESTRING_HOME"] = str(HOME)
