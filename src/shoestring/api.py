@@ -248,11 +248,11 @@ def _plan_to_load(facts: ModelFacts, hardware: Hardware, request: Request) -> Pl
     from shoestring.planning import solver
 
     on_cpu = replace(hardware, gpus=())
-    report = solver.plan(facts, on_cpu, request)
+    report = solver.plan(facts, on_cpu, request, limits=False)
     headroom, total = report.plans[0].headroom_bytes, report.plans[0].bytes.total
     if headroom is None or total is None or abs(headroom) > total * _DECISIVE:
         return report
-    return solver.plan(facts, on_cpu, request, calibrations=_calibrations())
+    return solver.plan(facts, on_cpu, request, limits=False, calibrations=_calibrations())
 
 
 def _probe() -> Hardware:

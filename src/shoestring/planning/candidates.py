@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,6 +54,8 @@ def candidates(
     """
     wanted = None if request.precision is None else precisions.known(request.precision)
     if request.engine is not None and request.engine not in ENGINES:
+        import difflib
+
         near = difflib.get_close_matches(request.engine, ENGINES, n=1)
         question = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(

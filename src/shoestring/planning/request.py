@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TypeVar, get_args
 
 from shoestring.errors import UsageError
@@ -96,6 +95,8 @@ def _one_of(value: str, allowed: tuple[T, ...], what: str) -> T:
     for name in allowed:
         if name == value:
             return name
+    import difflib  # 5 ms, and only for who mistyped
+
     near = difflib.get_close_matches(value, allowed, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     raise UsageError(

@@ -46,6 +46,7 @@ def plan(
     request: Request,
     *,
     exact: bool = False,
+    limits: bool = True,
     calibrations: Mapping[str, Calibration] | None = None,
 ) -> PlanReport:
     """What running (or training) a model on a machine would take, on every engine that can, best first.
@@ -53,6 +54,7 @@ def plan(
     Args:
         exact: ask the engine for the first plan's figures (a dry run: a second for llama.cpp, some for transformers)
             instead of computing them. llama.cpp is always asked about a file that the formula cannot account for.
+        limits: look for the largest context and batch, too; a load has no use for them.
         calibrations: what earlier loads on this machine taught, by engine.
 
     Returns:
@@ -63,7 +65,7 @@ def plan(
         UsageError: the request can never work, whatever the machine.
         EngineError: the dry run failed.
     """
-    solver = _Solver(facts, hardware, request, exact, calibrations or {})
+    solver = _Solver(facts, hardware, request, exact, limits, calibrations or {})
     if request.purpose != "inference":
         return solver.training_report()
     _check_batch(request)
@@ -85,6 +87,7 @@ class _Solver:
     hardware: Hardware
     request: Request
     exact: bool
+    limits: bool
     calibrations: Mapping[str, Calibration]
 
     def report(self, context: int) -> PlanReport:
@@ -111,8 +114,8 @@ class _Solver:
             request=self.request,
             recommended=recommended,
             plans=tuple(plans),
-            largest_context=self.largest_context(asked),
-            largest_batch=self.largest_batch(asked),
+            largest_context=self.largest_context(asked) if self.limits else None,
+            largest_batch=self.largest_batch(asked) if self.limits else None,
         )
 
     def training_report(self) -> PlanReport:

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts, TensorInfo
 from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppSettings, Term, Unit
-from shoestring.planning.dry_run import DryRun
 from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
 from shoestring.planning.llama_cpp.known import Known
@@ -18,6 +18,9 @@ from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes
 from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
 from shoestring.planning.placement import EXPERTS
+
+if TYPE_CHECKING:
+    from shoestring.planning.dry_run import DryRun
 
 
 @dataclass(frozen=True)
