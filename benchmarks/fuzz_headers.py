@@ -101,7 +101,7 @@ def try_in_worker(file: Path) -> str:
     watchdog.start()
     try:
         worker.load([file], SETTINGS)
-        for _ in worker.generate([1, 5, 6], Sampling(max_tokens=2, temperature=0)):
+        for _ in worker.generate([[1, 5, 6]], Sampling(max_tokens=2, temperature=0)):
             pass
     except WorkerDiedError:
         return "killed the worker"

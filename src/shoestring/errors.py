@@ -14,6 +14,7 @@
     │   └── CorruptDownloadError   what arrived is not what was pinned
     ├── DiskFullError              not enough room where models go
     ├── EngineError                the engine refused or failed a request
+    │   └── OutOfMemoryError       a device had no memory left; the worker lives on
     └── WorkerError                the process that runs the model is gone
         ├── WorkerDiedError        it crashed or was killed
         └── MemoryGuardError       the guard stopped it before the machine ran out of memory
@@ -137,6 +138,27 @@ class DiskFullError(ShoestringError):
 
 class EngineError(ShoestringError):
     """The engine refused or failed a request."""
+
+
+class OutOfMemoryError(EngineError):
+    """A device had no memory left for a load or a generation, as the engine itself noticed.
+
+    Attributes:
+        plan: the plan it was loaded with.
+        alternative: the next smaller plan that fits, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        plan: Plan | None = None,
+        alternative: Plan | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.plan = plan
+        self.alternative = alternative
 
 
 class WorkerError(ShoestringError):

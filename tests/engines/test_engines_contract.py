@@ -30,7 +30,9 @@ class Case:
 
     def generate(self, sampling: Sampling, prompt: list[int] | None = None) -> list[Event]:
         events: list[Event] = []
-        self.model.generate(prompt or self.prompt, sampling, events.append, lambda: False)
+        self.model.generate(
+            [prompt or self.prompt], sampling, lambda _, event: events.append(event), lambda: False
+        )
         return events
 
     def text(self, sampling: Sampling) -> str:
@@ -157,7 +159,9 @@ def test_an_engine_works_on_after_a_refused_request(case: Case) -> None:
 def test_cancelling_ends_the_answer_and_says_so(case: Case) -> None:
     events: list[Event] = []
     sampling = Sampling(temperature=0, ignore_eos=True)
-    case.model.generate(case.prompt, sampling, events.append, lambda: len(events) > 4)
+    case.model.generate(
+        [case.prompt], sampling, lambda _, event: events.append(event), lambda: len(events) > 4
+    )
     assert finished(events).reason == "cancelled"
     assert finished(events).usage.completion_tokens < CONTEXT - len(case.prompt)
 
@@ -171,6 +175,17 @@ def test_segments_are_tokenised_one_after_the_other(case: Case) -> None:
     parts = [Segment("one", special=True), Segment(""), Segment(" two")]
     apart = [token for part in parts if part.text for token in case.model.tokenize([part])]
     assert case.model.tokenize(parts) == apart
+
+
+def test_a_batch_gives_each_prompt_its_own_answer(case: Case) -> None:
+    other = case.prompt[:-1]
+    alone = [case.text(GREEDY), text_of(case.generate(GREEDY, prompt=other))]
+    found: dict[int, list[Event]] = {0: [], 1: []}
+    case.model.generate(
+        [case.prompt, other], GREEDY, lambda index, event: found[index].append(event), lambda: False
+    )
+    assert [text_of(found[0]), text_of(found[1])] == alone
+    assert [finished(found[n]).usage.prompt_tokens for n in (0, 1)] == [len(case.prompt), len(other)]
 
 
 def test_two_generations_at_once_give_what_each_gives_alone(case: Case) -> None:
@@ -200,5 +215,5 @@ def test_the_fake_keeps_the_times_it_is_told(tmp_path: Path) -> None:
     script = Script(first_token_s=0.02, token_s=0.01, reply="abc").write(tmp_path / "script")
     model = get_engine("fake").load([script], LlamaCppSettings(context=64), tmp_path)
     start = time.perf_counter()
-    model.generate([1], Sampling(), lambda _: None, lambda: False)
+    model.generate([[1]], Sampling(), lambda *_: None, lambda: False)
     assert time.perf_counter() - start >= 0.05  # a lower bound: sleeping never ends early

@@ -169,7 +169,7 @@ def test_unfinished_generations_in_garbage_do_not_block_anyone(worker: Worker, t
 
         def litter() -> None:
             for _ in range(40):
-                cycle: list[object] = [worker.generate([1], Sampling())]
+                cycle: list[object] = [worker.generate([[1]], Sampling())]
                 next(cycle[0])  # type: ignore[call-overload]
                 cycle.append(cycle)
 
@@ -189,8 +189,8 @@ def test_a_request_that_is_none_is_refused_here_and_ends_no_worker(
 ) -> None:
     load(worker, tmp_path)
     with pytest.raises((UsageError, OverflowError)):
-        list(worker.generate(prompt, Sampling()))
-    assert list(worker.generate([1], Sampling(max_tokens=1)))
+        list(worker.generate([prompt], Sampling()))
+    assert list(worker.generate([[1]], Sampling(max_tokens=1)))
 
 
 def test_a_module_lying_in_the_working_directory_is_not_imported(
@@ -205,20 +205,20 @@ def test_a_module_lying_in_the_working_directory_is_not_imported(
 
 def test_a_request_before_a_load_is_refused(worker: Worker) -> None:
     with pytest.raises(EngineError, match="No model is loaded"):
-        list(worker.generate([1], Sampling()))
+        list(worker.generate([[1]], Sampling()))
 
 
 def test_a_request_after_death_is_a_typed_error(worker: Worker, tmp_path: Path) -> None:
     load(worker, tmp_path)
     worker.kill()
     with pytest.raises(WorkerDiedError):
-        list(worker.generate([1], Sampling()))
+        list(worker.generate([[1]], Sampling()))
 
 
 def test_an_unknown_engine_ends_the_worker_with_the_reason_in_its_log(home: Path) -> None:
     worker = Worker(WorkerProcess("no_such_engine"))
     with pytest.raises(WorkerDiedError) as caught:
-        list(worker.generate([1], Sampling()))
+        list(worker.generate([[1]], Sampling()))
     worker.close()
     assert "no_such_engine" in caught.value.log_tail
 
@@ -254,7 +254,7 @@ def test_resident_memory_stays_flat_over_twenty_prompts(home: Path, smollm2_file
     sampling = Sampling(temperature=0, max_tokens=8, ignore_eos=True)
     resident = []
     for n in range(21):
-        list(worker.generate([(n * 37 + k * 11) % 40_000 + 100 for k in range(120)], sampling))
+        list(worker.generate([[(n * 37 + k * 11) % 40_000 + 100 for k in range(120)]], sampling))
         memory = read_process_memory(worker.pid)
         assert memory is not None
         resident.append(memory.resident_bytes)
@@ -264,7 +264,7 @@ def test_resident_memory_stays_flat_over_twenty_prompts(home: Path, smollm2_file
 
 def test_a_crash_is_named_by_its_signal(worker: Worker, tmp_path: Path) -> None:
     load(worker, tmp_path, Script(reply="x" * 1000, token_s=0.01))
-    events = worker.generate([1], Sampling())
+    events = worker.generate([[1]], Sampling())
     next(events)
     os.kill(worker.pid, signal.SIGABRT)
     with pytest.raises(WorkerDiedError, match="SIGABRT"):

@@ -24,9 +24,9 @@ from shoestring.runtime.protocol import (
 )
 
 REQUESTS = [
-    Load(1, [b"/a.gguf"], LlamaCppSettings(context=512)),
+    Load(1, [b"/a.gguf"], msgspec.msgpack.encode(LlamaCppSettings(context=512))),
     Tokenize(2, [Segment("héllo", special=True)]),
-    Generate(3, [1, 2, 3], Sampling(stop=("\n",), seed=4)),
+    Generate(3, [[1, 2, 3], [4]], Sampling(stop=("\n",), seed=4)),
     Cancel(3),
 ]
 

@@ -23,7 +23,7 @@ from shoestring.errors import (
     PromptTooLongError,
     WorkerDiedError,
 )
-from shoestring.planning.base import EngineSettings, LlamaCppSettings, TransformersSettings
+from shoestring.planning.base import LlamaCppSettings
 from shoestring.runtime.ledger import Ledger
 from shoestring.runtime.process import prestart
 from shoestring.runtime.session import Session, open_session
@@ -367,13 +367,16 @@ def test_a_hopelessly_long_text_is_refused_before_anything_is_loaded(open_fake: 
     assert session._life is None
 
 
-@pytest.mark.parametrize(
-    "settings", [LlamaCppSettings(context=512, gpu_layers=3), TransformersSettings(context=512)]
-)
-def test_a_plan_that_this_version_cannot_load_is_refused(tmp_path: Path, settings: EngineSettings) -> None:
+def test_a_plan_of_an_engine_that_only_plans_is_refused(tmp_path: Path) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script())
+    with pytest.raises(EngineError, match="vllm can be made, but not loaded"):
+        open_session(facts, replace(plan, engine="vllm"))
+
+
+def test_a_plan_of_llama_cpp_on_a_gpu_is_refused(tmp_path: Path) -> None:
     facts, plan = fake_model(tmp_path / "script", Script())
     with pytest.raises(EngineError, match="can be made, but not loaded"):
-        open_session(facts, replace(plan, settings=settings))
+        open_session(facts, replace(plan, settings=LlamaCppSettings(context=512, gpu_layers=3)))
 
 
 def test_a_plan_without_a_total_is_refused(tmp_path: Path) -> None:

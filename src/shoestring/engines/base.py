@@ -3,19 +3,17 @@
 An `Engine` loads a planned model and gives a `LoadedModel`. Engines receive token ids, never
 prompts: whoever holds text turns it into `Segment`s first, so that no message can forge a role.
 Engines run inside the worker process; they may block, and several `generate` calls may run at
-once on different threads.
+once on different threads. What an engine's process has to be started with stands in `registry.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
-
-from shoestring.planning.base import LlamaCppSettings
 
 FinishReason = Literal["stop", "length", "context", "cancelled"]
 
@@ -40,6 +38,8 @@ class Sampling:
         seed: None draws a fresh one.
         stop: generation ends before any of these strings.
         ignore_eos: go on past the end-of-sequence token (for measurements).
+        logprobs: tell the log-probability of every new token and of so many of the likeliest beside it; None: none.
+            They are the model's own, before temperature, truncation and penalty.
     """
 
     max_tokens: int | None = None
@@ -51,6 +51,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    logprobs: int | None = None
 
 
 class Prefill(msgspec.Struct, frozen=True, tag=True):
@@ -60,10 +61,30 @@ class Prefill(msgspec.Struct, frozen=True, tag=True):
     total: int
 
 
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """How likely a token was, in natural logarithms.
+
+    Attributes:
+        token: its id.
+        logprob: of the token that was chosen; NaN where the model's logits were not numbers.
+        top: the likeliest tokens, likeliest first, as (id, logprob).
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
 class Token(msgspec.Struct, frozen=True, tag=True):
-    """New text: one token, or several where a character or a possible stop string had to be waited for."""
+    """New text: one token, or several where a character or a possible stop string had to be waited for.
+
+    Attributes:
+        text: may be empty only where `logprobs` are told of a token that has no text (an end token).
+        logprobs: of the tokens behind the text, where the sampling asked for them.
+    """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,27 +116,81 @@ Event = Prefill | Token | Finished
 """What a generation yields. Structs rather than dataclasses because they cross the pipe as they are."""
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """What one device holds after a load, in bytes, as its allocator tells.
+
+    Attributes:
+        name: `cpu`, `gpu0`…
+        allocated_bytes: in live tensors; on the CPU what is resident.
+        reserved_bytes: held by the allocator, live or not; None on the CPU.
+        free_bytes: what is left for growth (headroom); `total_bytes`: what the device has.
+    """
+
+    name: str
+    allocated_bytes: int
+    reserved_bytes: int | None
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a load brought, beside its duration.
+
+    Attributes:
+        tokenizer_s / weights_s: seconds for each; None where the engine does both in one.
+        parameters: of the model, as many as its matrices have before packing.
+        bytes_by_dtype: of the tensors in memory, by the dtype they are stored in; two packed 4-bit weights
+            stand in one `uint8`.
+        weights_bytes: all tensors, the scales of quantised ones included.
+        footprint_bytes: what transformers' `get_memory_footprint()` prints, which leaves 4-bit scales out; None for
+            other engines.
+        devices: every device in use.
+        notes: what needs the user's action, one sentence each.
+    """
+
+    tokenizer_s: float | None = None
+    weights_s: float | None = None
+    parameters: int | None = None
+    bytes_by_dtype: dict[str, int] = field(default_factory=dict)
+    weights_bytes: int | None = None
+    footprint_bytes: int | None = None
+    devices: tuple[DeviceMemory, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Emit = Callable[[int, Event], None]
+"""Takes an event and the index of the prompt that it belongs to."""
+
+
 class LoadedModel(Protocol):
     """A model in memory, ready to generate. Thread-safe."""
+
+    report: LoadReport
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of the segments, concatenated. No BOS is added: whoever makes the segments puts it in."""
 
     def generate(
         self,
-        prompt: Sequence[int],
+        prompts: Sequence[Sequence[int]],
         sampling: Sampling,
-        emit: Callable[[Event], None],
+        emit: Emit,
         cancelled: Callable[[], bool],
     ) -> None:
-        """Generate from `prompt` (token ids), passing events to `emit`, the last one `Finished`.
+        """Generate from each prompt (token ids), passing events to `emit`, each prompt's last one `Finished`.
 
-        `cancelled` is polled at least once a token and once a prefill step; when true, generation
+        What a prompt gives does not depend on the prompts beside it, but for the order in which numbers are
+        added up. With a seed, prompt i is sampled with seed + i. More prompts than the loaded batch are refused.
+
+        `cancelled` is polled at least once a token and once a prefill step; when true, every generation
         ends with reason `cancelled`.
 
         Raises:
-            EngineError: the engine refused or failed the request.
-            PromptTooLongError: the prompt leaves no room for one new token.
+            EngineError: the engine refused or failed the request; of a batch nothing more is emitted.
+            OutOfMemoryError: a device had no memory left for it; the model is still loaded.
+            PromptTooLongError: a prompt leaves no room for one new token.
         """
 
     def close(self) -> None:
@@ -127,15 +202,25 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def settings_type(self) -> type[Any]:
+        """The dataclass that its `load` takes."""
+
     def version(self) -> str:
         """Version of the library behind the engine."""
 
     def preload(self) -> None:
         """Import what loading will need, so that it overlaps with planning in the parent."""
 
-    def load(self, files: Sequence[Path], settings: LlamaCppSettings, scratch: Path) -> LoadedModel:
-        """Load a validated model. `scratch` is a private (0700) folder that lives as long as the worker.
+    def load(self, files: Sequence[Path], settings: Any, scratch: Path) -> LoadedModel:
+        """Load a validated model.
+
+        Args:
+            files: absolute paths of its weights; a checkpoint's config and tokenizer lie beside the first.
+            settings: a `settings_type` (hence `Any`: an engine is only given its own).
+            scratch: a private (0700) folder that lives as long as the worker.
 
         Raises:
             EngineError: the engine could not load it.
+            OutOfMemoryError: a device had no memory left for it.
         """

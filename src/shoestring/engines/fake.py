@@ -17,17 +17,21 @@ from pathlib import Path
 import msgspec
 
 from shoestring.engines.base import (
+    Emit,
     Event,
     Finished,
     FinishReason,
     GenerationTimings,
     LoadedModel,
+    LoadReport,
     Prefill,
     Sampling,
     Segment,
     Token,
     Usage,
 )
+from shoestring.engines.side_by_side import side_by_side
+from shoestring.engines.stop_strings import StoppableText
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.models.facts import ModelFacts, Parameters, TokenizerFacts, Weights
 from shoestring.planning.base import CPU, DevicePlan, LlamaCppSettings, Plan, PlanBytes, TokensPerSecond
@@ -69,6 +73,7 @@ class FakeEngine:
     """Loads a `Script`."""
 
     name = "fake"
+    settings_type = LlamaCppSettings
 
     def version(self) -> str:
         return "1"
@@ -90,6 +95,7 @@ class FakeModel:
 
     def __init__(self, script: Script, settings: LlamaCppSettings) -> None:
         self._script = script
+        self.report = LoadReport()
         self._context = settings.context
         self._ballast = [_touched(script.load_bytes)]
         self._cached: list[int] = []
@@ -98,6 +104,18 @@ class FakeModel:
         return [token for segment in segments for token in _tokenize(segment)]
 
     def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        emit: Emit,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        side_by_side(prompts, sampling, emit, cancelled, self._generate)
+
+    def close(self) -> None:
+        self._ballast.clear()
+
+    def _generate(
         self,
         prompt: Sequence[int],
         sampling: Sampling,
@@ -113,15 +131,12 @@ class FakeModel:
         time.sleep(self._script.first_token_s)
         emit(Prefill(len(prompt), len(prompt)))
         first = time.perf_counter()
-        text = _StoppableText(sampling.stop, emit)
+        text = StoppableText(sampling.stop, lambda piece: emit(Token(piece)))
         reason, n = self._decode(len(prompt), sampling, text, cancelled)
         text.finish()
         end = time.perf_counter()
         usage = Usage(len(prompt), n, cached)
         emit(Finished(reason, usage, GenerationTimings(first - start, end - first)))
-
-    def close(self) -> None:
-        self._ballast.clear()
 
     def _reused(self, prompt: Sequence[int]) -> int:
         """Length of the prefix shared with the last prompt, at most all but one token, as in llama.cpp."""
@@ -134,11 +149,12 @@ class FakeModel:
         return shared
 
     def _decode(
-        self, n_prompt: int, sampling: Sampling, text: _StoppableText, cancelled: Callable[[], bool]
+        self, n_prompt: int, sampling: Sampling, text: StoppableText, cancelled: Callable[[], bool]
     ) -> tuple[FinishReason, int]:
         room = self._context - n_prompt
         limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         tokens = [*self._script.reply.encode(), _END]
+        characters = codecs.getincrementaldecoder("utf-8")("replace")
         for n in range(limit):
             if cancelled():
                 return "cancelled", n
@@ -148,7 +164,7 @@ class FakeModel:
             token = tokens[n % len(tokens)]
             if token == _END and not sampling.ignore_eos:
                 return "stop", n + 1
-            if token != _END and text.push(token):
+            if token != _END and text.push(characters.decode(bytes([token]))):
                 return "stop", n + 1
         return ("context" if limit == room else "length"), limit
 
@@ -178,40 +194,6 @@ def _tokenize(segment: Segment) -> list[int]:
         tokens += [SPECIAL_TOKENS[name]] if name else rest[0].encode()
         rest = rest[len(name) if name else 1 :]
     return tokens
-
-
-class _StoppableText:
-    """Turns bytes into text events: whole characters only, and nothing from a stop string onwards."""
-
-    def __init__(self, stop: Sequence[str], emit: Callable[[Event], None]) -> None:
-        self._stop = stop
-        self._emit = emit
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-
-    def push(self, byte: int) -> bool:
-        """Add a byte; True when a stop string is complete."""
-        self._held += self._decoder.decode(bytes([byte]))
-        for stop in self._stop:
-            if stop in self._held:
-                self._held = self._held[: self._held.index(stop)]
-                return True
-        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
-        self._release(len(self._held) - keep)
-        return False
-
-    def finish(self) -> None:
-        self._release(len(self._held))
-
-    def _release(self, n: int) -> None:
-        if n:
-            self._emit(Token(self._held[:n]))
-            self._held = self._held[n:]
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
-    return next((n for n in range(min(len(text), len(stop)), 0, -1) if stop.startswith(text[-n:])), 0)
 
 
 _TEMPLATE = (

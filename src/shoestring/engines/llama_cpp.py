@@ -15,17 +15,20 @@ from typing import Any, Literal
 import msgspec
 
 from shoestring.engines.base import (
+    Emit,
     Event,
     Finished,
     FinishReason,
     GenerationTimings,
     LoadedModel,
+    LoadReport,
     Prefill,
     Sampling,
     Segment,
     Token,
     Usage,
 )
+from shoestring.engines.side_by_side import side_by_side
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.planning.base import LlamaCppSettings
 
@@ -38,6 +41,7 @@ class LlamaCppEngine:
     """Loads GGUF files that `shoestring.models` has already validated."""
 
     name = "llama_cpp"
+    settings_type = LlamaCppSettings
 
     def version(self) -> str:
         import xllamacpp
@@ -151,6 +155,7 @@ class LlamaCppModel:
     """A loaded GGUF. Any number of threads may generate; the server queues what exceeds its slots."""
 
     def __init__(self, server: Any, context: int, address: Path) -> None:
+        self.report = LoadReport()
         self._server = server
         self._context = context
         self._address = address
@@ -159,6 +164,18 @@ class LlamaCppModel:
         return [token for segment in segments if segment.text for token in self._tokenize(segment)]
 
     def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        emit: Emit,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        side_by_side(prompts, sampling, emit, cancelled, self._generate)
+
+    def close(self) -> None:
+        self._server = None
+
+    def _generate(
         self,
         prompt: Sequence[int],
         sampling: Sampling,
@@ -176,9 +193,6 @@ class LlamaCppModel:
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"llama.cpp refused the request: {error}.") from error
         generation.conclude(len(prompt))
-
-    def close(self) -> None:
-        self._server = None
 
     def _tokenize(self, segment: Segment) -> list[int]:
         body = msgspec.json.encode(

@@ -31,7 +31,17 @@ def _fake() -> Engine:
     return FakeEngine()
 
 
-_BUILT_IN: dict[str, Callable[[], Engine]] = {"llama_cpp": _llama_cpp, "fake": _fake}
+def _transformers() -> Engine:
+    from shoestring.engines.transformers.engine import TransformersEngine
+
+    return TransformersEngine()
+
+
+_BUILT_IN: dict[str, Callable[[], Engine]] = {
+    "llama_cpp": _llama_cpp,
+    "transformers": _transformers,
+    "fake": _fake,
+}
 
 
 def _third_party() -> dict[str, Callable[[], Engine]]:
@@ -48,6 +58,11 @@ def _from_entry_point(point: EntryPoint) -> Engine:
 def engine_names() -> tuple[str, ...]:
     """All engines that can be asked for, sorted. A built-in's name cannot be taken over."""
     return tuple(sorted({*_third_party(), *_BUILT_IN}))
+
+
+def has_engine(name: str) -> bool:
+    """Whether there is an engine of this name; its libraries may be missing all the same."""
+    return name in _BUILT_IN or name in _third_party()
 
 
 def get_engine(name: str) -> Engine:

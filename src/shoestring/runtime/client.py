@@ -7,14 +7,14 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from shoestring.engines.base import Event, Finished, Sampling, Segment
-from shoestring.errors import EngineError, PromptTooLongError, UsageError, WorkerDiedError
-from shoestring.planning.base import LlamaCppSettings
+from shoestring.errors import EngineError, OutOfMemoryError, PromptTooLongError, UsageError, WorkerDiedError
+from shoestring.planning.base import EngineSettings
 from shoestring.runtime.framing import FrameError
 from shoestring.runtime.process import WorkerProcess
 from shoestring.runtime.protocol import (
@@ -60,15 +60,17 @@ class Worker:
         """False once it is known to be gone."""
         return self.process.alive
 
-    def load(self, files: Sequence[Path], settings: LlamaCppSettings) -> Loaded:
+    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
         """Load a model, and wait for it.
 
         Raises:
             EngineError: the engine could not load it.
+            OutOfMemoryError: a device had no memory left for it.
             WorkerDiedError: the worker died.
         """
+        encoded = msgspec.msgpack.encode(settings)
         paths = [os.fsencode(file.absolute()) for file in files]
-        reply = self._ask(lambda request_id: Load(request_id, paths, settings))
+        reply = self._ask(lambda request_id: Load(request_id, paths, encoded))
         if not isinstance(reply, Loaded):
             raise EngineError("The worker answered a load with something else.")
         return reply
@@ -80,20 +82,25 @@ class Worker:
             raise EngineError("The worker answered a tokenisation with something else.")
         return reply.tokens
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
-        """Events as they come, the last one `Finished`. Closing the iterator cancels. Raises as `load`."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> Generator[tuple[int, Event], None, None]:
+        """Events as they come, with the index of their prompt; each prompt's last one is `Finished`.
+
+        Closing the iterator cancels. Raises as `load`.
+        """
         request_id, replies = self._open()
-        finished = False
+        running = len(prompts)
         try:
-            self._send(Generate(request_id, list(prompt), sampling))
-            while not finished:
+            self._send(Generate(request_id, [list(prompt) for prompt in prompts], sampling))
+            while running:
                 reply = self._check(replies.get())
                 if not isinstance(reply, Emitted):
                     raise EngineError("The worker answered a generation with something else.")
-                finished = isinstance(reply.event, Finished)
-                yield reply.event
+                running -= isinstance(reply.event, Finished)
+                yield reply.index, reply.event
         except (GeneratorExit, KeyboardInterrupt):  # Ctrl-C arrives here while waiting for the next event
-            if not finished:
+            if running:
                 self._cancels.put(request_id)
             raise
         finally:
@@ -169,6 +176,8 @@ class Worker:
         log = self.process.log_path
         if failed.kind == "prompt_too_long":
             return PromptTooLongError(failed.prompt_tokens, failed.context)
+        if failed.kind == "out_of_memory":
+            return OutOfMemoryError(failed.message)
         if failed.kind == "engine":
             return EngineError(failed.message, f"The engine's own log is {log}.")
         return EngineError(f"The worker failed inside: {failed.message}.", f"Its log is {log}.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from shoestring.engines.base import Event, Finished, LoadedModel, Sampling, Segment
 from shoestring.engines.registry import get_engine
 from shoestring.errors import EngineError
-from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.base import EngineSettings
 from shoestring.runtime.protocol import Loaded, Ready
 from shoestring.runtime.scratch import Scratch
 
@@ -31,38 +31,43 @@ class InProcess:
         self.model: LoadedModel | None = None
         self._closed = False
 
-    def load(self, files: Sequence[Path], settings: LlamaCppSettings) -> Loaded:
+    def load(self, files: Sequence[Path], settings: EngineSettings) -> Loaded:
         """Load a model here. Raises as the engine's `load`."""
         start = time.perf_counter()
         self.model = self._engine.load(files, settings, self._scratch.path)
-        return Loaded(0, time.perf_counter() - start)
+        return Loaded(0, time.perf_counter() - start, self.model.report)
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of the segments, concatenated."""
         return self._loaded().tokenize(segments)
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
-        """Events as they come, the last one `Finished`. Closing the iterator cancels."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> Generator[tuple[int, Event], None, None]:
+        """Events as they come, with the index of their prompt. Closing the iterator cancels."""
         model = self._loaded()
-        events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        events: queue.SimpleQueue[tuple[int, Event] | Exception] = queue.SimpleQueue()
         cancelled = threading.Event()
+
+        def emit(index: int, event: Event) -> None:
+            events.put((index, event))
 
         def produce() -> None:
             try:
-                model.generate(prompt, sampling, events.put, cancelled.is_set)
+                model.generate(prompts, sampling, emit, cancelled.is_set)
             except Exception as error:  # noqa: BLE001  (raised again in the caller's thread)
                 events.put(error)
 
         producer = threading.Thread(target=produce, name="shoestring-generate", daemon=True)
         producer.start()
+        running = len(prompts)
         try:
-            while True:
-                event = events.get()
-                if isinstance(event, Exception):
-                    raise event
-                yield event
-                if isinstance(event, Finished):
-                    return
+            while running:
+                found = events.get()
+                if isinstance(found, Exception):
+                    raise found
+                running -= isinstance(found[1], Finished)
+                yield found
         finally:
             cancelled.set()
             producer.join()

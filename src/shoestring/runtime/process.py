@@ -1,6 +1,6 @@
 """A worker's process and its pipes: started, read, written to, ended. What the frames mean is `client.py`'s.
 
-Nothing but the standard library is imported here, so that a worker can be started in the first moments of a
+Nothing heavier than the standard library is imported here, so that a worker can be started in the first moments of a
 program and import its engine while the program does the same.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import shoestring
+from shoestring.engines import environments
 from shoestring.errors import WorkerDiedError
 from shoestring.paths import state_dir
 from shoestring.runtime.framing import FrameError, frame, read_frames
@@ -195,7 +196,7 @@ class WorkerProcess:
                 stderr=log,
                 bufsize=0,
                 cwd=self._scratch,  # `-m` puts the working directory on the import path: make it one of ours
-                env=_environment(),
+                env=_environment(self.engine),
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent to answer
             )
         return self._process
@@ -219,8 +220,8 @@ def _how(exit_code: int | None) -> str:
     return f"crashed ({signal.Signals(-exit_code).name})"
 
 
-def _environment() -> dict[str, str]:
-    """The parent's environment without its secrets, able to import what the parent imports."""
+def _environment(engine: str) -> dict[str, str]:
+    """The parent's environment without its secrets, able to import what the parent imports, set for the engine."""
     environment = {
         key: value
         for key, value in os.environ.items()
@@ -233,6 +234,7 @@ def _environment() -> dict[str, str]:
     # llama.cpp's OpenMP threads spin at every barrier by default. Beside busy processes that costs not
     # a share of the speed but nearly all of it: spin briefly, then sleep (docs/decisions/0004).
     environment.setdefault("GOMP_SPINCOUNT", "1000")
+    environment.update(environments.environment(engine))
     return environment
 
 

@@ -9,16 +9,18 @@ from typing import Literal
 
 import msgspec
 
-from shoestring.engines.base import Finished, Prefill, Sampling, Segment, Token
-from shoestring.planning.base import LlamaCppSettings
+from shoestring.engines.base import Finished, LoadReport, Prefill, Sampling, Segment, Token
 
 
 class Load(msgspec.Struct, tag=True):
-    """Load a model. `files` are absolute paths, already validated, as the file system spells them."""
+    """Load a model. `files` are absolute paths, already validated, as the file system spells them.
+
+    `settings` are the engine's own, encoded: only the engine knows their type (`Engine.settings_type`).
+    """
 
     id: int
     files: list[bytes]
-    settings: LlamaCppSettings
+    settings: bytes
 
 
 class Tokenize(msgspec.Struct, tag=True):
@@ -27,8 +29,10 @@ class Tokenize(msgspec.Struct, tag=True):
 
 
 class Generate(msgspec.Struct, tag=True):
+    """Generate from every prompt, side by side."""
+
     id: int
-    prompt: list[int]
+    prompts: list[list[int]]
     sampling: Sampling
 
 
@@ -52,6 +56,7 @@ class Loaded(msgspec.Struct, tag=True):
 
     id: int
     load_s: float
+    report: LoadReport
 
 
 class Tokens(msgspec.Struct, tag=True):
@@ -60,17 +65,18 @@ class Tokens(msgspec.Struct, tag=True):
 
 
 class Emitted(msgspec.Struct, tag=True):
-    """One event of a generation. After `Finished` the id is free again."""
+    """One event of the generation from prompt `index`. After `Finished` of every prompt the id is free again."""
 
     id: int
     event: Prefill | Token | Finished
+    index: int = 0
 
 
 class Failed(msgspec.Struct, tag=True):
     """A request failed; the worker lives on."""
 
     id: int
-    kind: Literal["engine", "prompt_too_long", "internal"]
+    kind: Literal["engine", "out_of_memory", "prompt_too_long", "internal"]
     message: str
     prompt_tokens: int = 0
     context: int = 0

@@ -6,15 +6,16 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from shoestring.engines.base import Event, Finished, Sampling, Segment
+from shoestring.engines.base import Event, Finished, LoadReport, Sampling, Segment
+from shoestring.engines.registry import has_engine
 from shoestring.errors import (
     EngineError,
     InvalidModelFileError,
@@ -25,7 +26,7 @@ from shoestring.errors import (
 )
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.models.facts import ModelFacts
-from shoestring.planning.base import LlamaCppSettings, Plan
+from shoestring.planning.base import EngineSettings, LlamaCppSettings, Plan
 from shoestring.runtime.client import Worker
 from shoestring.runtime.guard import Guard, Stopped, limits_for
 from shoestring.runtime.in_process import InProcess
@@ -86,6 +87,7 @@ class Session:
 
     Attributes:
         load_s: seconds the engine took to load, the last time; None before.
+        load_report: what that load brought; None before.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Session:
         self.plan = plan
         self._settings, self._predicted_bytes = _loadable(plan)
         self.load_s: float | None = None
+        self.load_report: LoadReport | None = None
         self._alternatives = tuple(alternatives)
         self._guarded = guard
         self._in_process = in_process
@@ -153,11 +156,30 @@ class Session:
             EngineError: the engine refused or failed the request.
             WorkerDiedError, MemoryGuardError: the worker is gone; the next call starts a new one.
         """
-        if len(prompt) >= self.plan.context:
-            raise PromptTooLongError(len(prompt), self.plan.context)
+        return _without_index(self.generate_batch([prompt], sampling))
+
+    def generate_batch(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> Iterator[tuple[int, Event]]:
+        """Generate from several prompts side by side: events as they come, with the index of their prompt.
+
+        Each prompt's last event is `Finished`; with a seed, prompt i is sampled with seed + i.
+
+        Raises:
+            UsageError: no prompts, or more of them than the plan's batch.
+            Else as `generate`.
+        """
+        if not 1 <= len(prompts) <= self.plan.batch:
+            raise UsageError(
+                f"{len(prompts):,} prompts at once, but the model was loaded for {self.plan.batch:,} side by side.",
+                "Load it with a larger batch, or give fewer prompts at a time.",
+            )
+        longest = max(map(len, prompts))
+        if longest >= self.plan.context:
+            raise PromptTooLongError(longest, self.plan.context)
         if sampling.max_tokens is not None and sampling.max_tokens < 1:
             raise UsageError(f"An answer of {sampling.max_tokens} tokens is none.", "Ask for 1 or more.")
-        return self._generate(prompt, sampling)
+        return self._generate(prompts, sampling)
 
     def memory(self) -> MemoryReport:
         """Predicted beside measured, of the worker that runs or ran last."""
@@ -189,14 +211,14 @@ class Session:
         finally:
             self._lock.release()
 
-    def _generate(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Event]:
+    def _generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Iterator[tuple[int, Event]]:
         life = self._loaded()
-        with self._explained(life):
-            for event in life.backend.generate(prompt, sampling):
+        with self._explained(life), closing(life.backend.generate(prompts, sampling)) as events:
+            for index, event in events:
                 if isinstance(event, Finished):
                     used = event.usage.prompt_tokens + event.usage.completion_tokens
                     life.context_tokens = max(life.context_tokens, used)
-                yield event
+                yield index, event
 
     def _loaded(self) -> _Life:
         with self._lock:
@@ -211,6 +233,7 @@ class Session:
                     life.backend.kill()
                 loaded = life.backend.load(self.facts.files, self._settings)
             self.load_s = life.load_s = loaded.load_s
+            self.load_report = loaded.report
             return life
 
     def _check_length(self, segments: Sequence[Segment]) -> None:
@@ -274,22 +297,32 @@ class Session:
         )
 
 
-def _loadable(plan: Plan) -> tuple[LlamaCppSettings, int]:
+def _loadable(plan: Plan) -> tuple[EngineSettings, int]:
     """What a load needs of a plan: settings, and the larger of its two peaks in bytes."""
     total, load_peak = plan.bytes.total, plan.bytes.load_peak
-    if not isinstance(plan.settings, LlamaCppSettings):
+    if not has_engine(plan.engine):
         raise EngineError(
             f"Plans for {plan.engine} can be made, but not loaded by this version.",
-            "Give a .gguf file, which llama.cpp loads.",
+            "Choose another engine.",
         )
-    if plan.settings.gpu_layers:
+    if isinstance(plan.settings, LlamaCppSettings) and plan.settings.gpu_layers:
         raise EngineError(
-            "Plans for GPUs can be made, but not loaded by this version.",
+            "llama.cpp's plans for GPUs can be made, but not loaded by this version.",
             "Plan without GPU memory to load it here.",
         )
     if total is None or load_peak is None:
         raise EngineError(f"A model cannot be guarded by a plan without a total. {plan.reason}")
     return plan.settings, max(total, load_peak)
+
+
+def _without_index(events: Iterator[tuple[int, Event]]) -> Iterator[Event]:
+    """The events of the only prompt; closing this closes those."""
+    try:
+        for _, event in events:
+            yield event
+    finally:
+        if isinstance(events, Generator):
+            events.close()
 
 
 def _identity(file: Path) -> tuple[int, int, int, int] | None:

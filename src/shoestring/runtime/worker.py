@@ -15,10 +15,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
 
 from shoestring.engines.base import Engine, Event, LoadedModel
 from shoestring.engines.registry import get_engine
-from shoestring.errors import EngineError, PromptTooLongError
+from shoestring.errors import EngineError, OutOfMemoryError, PromptTooLongError
 from shoestring.runtime.framing import frame, read_frames
 from shoestring.runtime.protocol import (
     Cancel,
@@ -96,23 +99,27 @@ class _Worker:
                 Failed(request.id, "prompt_too_long", error.message, error.prompt_tokens, error.context)
             )
         except EngineError as error:
-            self.send(Failed(request.id, "engine", error.message))
+            kind: Literal["engine", "out_of_memory"] = (
+                "out_of_memory" if isinstance(error, OutOfMemoryError) else "engine"
+            )
+            self.send(Failed(request.id, kind, error.message))
         except Exception as error:  # noqa: BLE001  (a request must never take the worker down silently)
             self.send(Failed(request.id, "internal", f"{type(error).__name__}: {error}"))
 
     def _load(self, request: Load) -> None:
         start = time.perf_counter()
         files = [Path(os.fsdecode(file)) for file in request.files]
-        self._model = self._engine.load(files, request.settings, self._scratch)
-        self.send(Loaded(request.id, time.perf_counter() - start))
+        settings: Any = msgspec.msgpack.decode(request.settings, type=self._engine.settings_type)
+        self._model = model = self._engine.load(files, settings, self._scratch)
+        self.send(Loaded(request.id, time.perf_counter() - start, model.report))
 
     def _generate(self, request: Generate) -> None:
-        def emit(event: Event) -> None:
-            self.send(Emitted(request.id, event))
+        def emit(index: int, event: Event) -> None:
+            self.send(Emitted(request.id, event, index))
 
         try:
             cancelled = self._cancelled[request.id].is_set
-            self._loaded().generate(request.prompt, request.sampling, emit, cancelled)
+            self._loaded().generate(request.prompts, request.sampling, emit, cancelled)
         finally:
             del self._cancelled[request.id]
 

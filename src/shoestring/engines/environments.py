@@ -1,0 +1,28 @@
+"""What an engine's process has to be started with: read before the engine is imported, so by the parent alone.
+
+Nothing is imported here, so that a worker can be started in the first moments of a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_TRANSFORMERS: Mapping[str, str] = {
+    # Every tensor of 128 KiB and more gets pages of its own and gives them back. By default glibc raises the
+    # threshold to 32 MiB as blocks come free, and a growing cache leaves holes in the heap that nothing fits.
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_ARENA_MAX": "1",
+    # int8 layers multiply their outlier columns apart, in a number that every text changes: oneDNN generates
+    # code for each shape, 0.3 MB, and keeps 1024 of them.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "HF_DEACTIVATE_ASYNC_LOAD": "1",
+    "HF_HUB_OFFLINE": "1",  # downloads and tokens stay in the parent
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+_BY_ENGINE = {"transformers": _TRANSFORMERS}
+
+
+def environment(engine: str) -> Mapping[str, str]:
+    """Variables that override the inherited ones; why: docs/decisions/0007."""
+    return _BY_ENGINE.get(engine, {})

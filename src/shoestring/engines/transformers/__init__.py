@@ -1,0 +1,1 @@
+"""transformers: checkpoints in safetensors, at any precision (`engine.py` is the door)."""
