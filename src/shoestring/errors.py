@@ -12,6 +12,9 @@
     ├── FetchError                 a download failed
     │   ├── NetworkError           the package index or the hub could not be reached
     │   └── CorruptDownloadError   what arrived is not what was pinned
+    ├── TaskError                  something is wrong with tasks
+    │   ├── TaskNotFoundError      no task, or more than one, by this id
+    │   └── TaskStoreError         the database cannot be reached, read or written
     ├── DiskFullError              not enough room where models go
     ├── EngineError                the engine refused or failed a request
     │   └── OutOfMemoryError       a device had no memory left; the worker lives on
@@ -130,6 +133,18 @@ class NetworkError(FetchError):
 
 class CorruptDownloadError(FetchError):
     """What arrived is not what was pinned (wrong length or sha256)."""
+
+
+class TaskError(ShoestringError):
+    """Something is wrong with tasks."""
+
+
+class TaskNotFoundError(TaskError):
+    """No task has this id, or more than one begins with it."""
+
+
+class TaskStoreError(TaskError):
+    """The database that keeps the tasks cannot be reached, read or written. Never holds a password."""
 
 
 class DiskFullError(ShoestringError):
