@@ -50,11 +50,18 @@ def test_one_stop_string_may_stand_alone() -> None:
         *[("seed", value) for value in (-1, 2**32 - 1, 2**32, 0.5)],
         *[("stop", value) for value in ("", ["a", ""], [1])],
         ("ignore_eos", "yes"),
+        *[("logprobs", value) for value in (-1, 0.5, True, 2**31)],
     ],
 )
 def test_what_can_never_work_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=name):
         choose(None, {name: value})
+
+
+@pytest.mark.parametrize("name", ["num_beams", "beams"])
+def test_beams_are_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(UsageError, match="as many caches as they are wide"):
+        choose(None, {name: 4})
 
 
 def test_an_unknown_parameter_is_refused_with_those_that_exist() -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from shoestring.engines.base import Event, Finished, LoadedModel, Prefill, Sampling, Segment, Token
+from shoestring.engines.base import (
+    Event,
+    Finished,
+    LoadedModel,
+    Prefill,
+    Sampling,
+    Segment,
+    Token,
+    TokenLogprob,
+)
 from shoestring.engines.fake import Script
 from shoestring.engines.registry import engine_names, get_engine
 from shoestring.errors import EngineError, PromptTooLongError
@@ -27,6 +37,7 @@ class Case:
     model: LoadedModel
     prompt: list[int]
     special: str
+    vocabulary: int
 
     def generate(self, sampling: Sampling, prompt: list[int] | None = None) -> list[Event]:
         events: list[Event] = []
@@ -41,6 +52,10 @@ class Case:
 
 def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Token))
+
+
+def logprobs_of(events: list[Event]) -> list[TokenLogprob]:
+    return [one for event in events if isinstance(event, Token) for one in event.logprobs]
 
 
 def finished(events: list[Event]) -> Finished:
@@ -59,13 +74,14 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             scratch / "script"
         )
         files: tuple[Path, ...] = (file,)
-        text, special = "<|start|>user\nHello<|end|>\n", "<|end|>"
+        text, special, vocabulary = "<|start|>user\nHello<|end|>\n", "<|end|>", 258
     else:
         files = request.getfixturevalue("smollm2_files")
-        text, special = "<|im_start|>user\nCount to ten.<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>"
+        text = "<|im_start|>user\nCount to ten.<|im_end|>\n<|im_start|>assistant\n"
+        special, vocabulary = "<|im_end|>", 49152
     engine.preload()
     model = engine.load(files, settings, scratch)
-    yield Case(model, model.tokenize([Segment(text, special=True)]), special)
+    yield Case(model, model.tokenize([Segment(text, special=True)]), special, vocabulary)
     model.close()
 
 
@@ -175,6 +191,51 @@ def test_segments_are_tokenised_one_after_the_other(case: Case) -> None:
     parts = [Segment("one", special=True), Segment(""), Segment(" two")]
     apart = [token for part in parts if part.text for token in case.model.tokenize([part])]
     assert case.model.tokenize(parts) == apart
+
+
+def test_log_probabilities_are_told_only_where_asked_for(case: Case) -> None:
+    assert logprobs_of(case.generate(GREEDY)) == []
+
+
+def test_every_new_token_has_a_log_probability_the_end_token_too(case: Case) -> None:
+    events = case.generate(Sampling(temperature=0, logprobs=0, max_tokens=100))
+    assert finished(events).reason == "stop"
+    assert len(logprobs_of(events)) == finished(events).usage.completion_tokens
+    assert all(one.logprob <= 0 and one.top == () for one in logprobs_of(events))
+
+
+def test_log_probabilities_change_nothing_about_the_text(case: Case) -> None:
+    assert case.text(replace(GREEDY, logprobs=2)) == case.text(GREEDY)
+
+
+def test_the_likeliest_tokens_come_likeliest_first_and_greedy_takes_the_first(case: Case) -> None:
+    for one in logprobs_of(case.generate(replace(GREEDY, logprobs=3))):
+        assert len(one.top) == 3
+        assert list(one.top) == sorted(one.top, key=lambda item: -item[1])
+        assert one.top[0] == (one.token, one.logprob)
+
+
+def test_all_probabilities_together_are_one(case: Case) -> None:
+    [one] = logprobs_of(case.generate(Sampling(max_tokens=1, logprobs=case.vocabulary)))
+    assert sorted(token for token, _ in one.top) == list(range(case.vocabulary))
+    assert math.fsum(math.exp(logprob) for _, logprob in one.top) == pytest.approx(
+        1, abs=1e-3
+    )  # llama.cpp adds up in fp32
+
+
+def test_log_probabilities_are_the_models_own_whatever_is_sampled(case: Case) -> None:
+    plain = Sampling(temperature=0, max_tokens=1, logprobs=5)
+    bent = Sampling(temperature=2, top_k=2, repeat_penalty=1.5, seed=1, max_tokens=1, logprobs=5)
+    case.generate(plain)  # so that both find the same prefix in the cache
+    tops = [logprobs_of(case.generate(sampling))[0].top for sampling in (plain, bent)]
+    assert [token for token, _ in tops[0]] == [token for token, _ in tops[1]]
+    assert [logprob for _, logprob in tops[0]] == pytest.approx([logprob for _, logprob in tops[1]])
+
+
+def test_the_log_probabilities_of_a_stop_string_are_told_too(case: Case) -> None:
+    whole = case.text(GREEDY)
+    events = case.generate(replace(GREEDY, stop=(whole[5:9],), logprobs=0))
+    assert len(logprobs_of(events)) == finished(events).usage.completion_tokens
 
 
 def test_a_batch_gives_each_prompt_its_own_answer(case: Case) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from shoestring.engines.base import Event, Finished, FinishReason, Token, Usage
+from shoestring.engines.base import Event, Finished, FinishReason, Token, TokenLogprob, Usage
 from shoestring.errors import EngineError
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import MemoryReport, Session
@@ -40,6 +40,7 @@ class Answer:
         memory: predicted beside measured, so far.
         plan: what the model was loaded with.
         notes: what the user should know about the text, one sentence each.
+        logprobs: of every new token, in order, where they were asked for.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Answer:
     memory: MemoryReport
     plan: Plan
     notes: tuple[str, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -78,6 +80,7 @@ class Stream:
     ) -> None:
         self.text = ""
         self.notes = notes
+        self._logprobs: list[TokenLogprob] = []
         self._session = session
         self._answer: Answer | None = None
         self._pieces = self._run(events)
@@ -117,10 +120,12 @@ class Stream:
         try:
             for event in events:
                 if isinstance(event, Token):
-                    if first_s is None:
-                        first_s = time.perf_counter() - start
-                    self.text += event.text
-                    yield event.text
+                    self._logprobs += event.logprobs
+                    if event.text:  # an end token has only log-probabilities
+                        if first_s is None:
+                            first_s = time.perf_counter() - start
+                        self.text += event.text
+                        yield event.text
                 elif isinstance(event, Finished):
                     self._answer = self._finished(event, first_s)
         finally:
@@ -143,6 +148,7 @@ class Stream:
             memory=self._session.memory(),
             plan=self._session.plan,
             notes=self.notes,
+            logprobs=tuple(self._logprobs),
         )
 
 

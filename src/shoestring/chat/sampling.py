@@ -34,6 +34,7 @@ class SamplingOptions(TypedDict, total=False):
     seed: int | None
     stop: str | list[str] | tuple[str, ...] | None
     ignore_eos: bool | None
+    logprobs: int | None
 
 
 def model_defaults(own: Mapping[str, float] | None) -> Sampling:
@@ -65,6 +66,12 @@ def choose(own: Mapping[str, float] | None, asked: Mapping[str, object]) -> Samp
     Raises:
         UsageError: a parameter does not exist or can never work.
     """
+    for name in _BEAMS & set(asked):
+        raise UsageError(
+            f"{name} is not possible: there is no beam search here. Beams keep as many caches as they are wide, "
+            "beyond what was planned, and no text can be shown before the last token.",
+            "Leave it out; a temperature of 0 gives the likeliest token at every step.",
+        )
     known = {field.name for field in fields(Sampling)}
     unknown = sorted(set(asked) - known)
     if unknown:
@@ -107,6 +114,9 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+_BEAMS = {"num_beams", "beams"}
+"""What people know from other libraries."""
+
 _RANDOM_SEED = 2**32 - 1
 """llama.cpp's LLAMA_DEFAULT_SEED: it asks for a fresh seed instead of being one."""
 
@@ -129,4 +139,8 @@ _RULES: dict[str, tuple[Callable[..., bool], str]] = {
         "one or more strings, none of them empty",
     ),
     "ignore_eos": (lambda flag: isinstance(flag, bool), "true or false"),
+    "logprobs": (
+        lambda n: n is None or (_whole(n) and 0 <= n < 2**31),
+        "a whole number from 0 (of the chosen tokens alone) to 2147483647",
+    ),
 }

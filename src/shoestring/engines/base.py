@@ -79,8 +79,9 @@ class Token(msgspec.Struct, frozen=True, tag=True):
     """New text: one token, or several where a character or a possible stop string had to be waited for.
 
     Attributes:
-        text: may be empty only where `logprobs` are told of a token that has no text (an end token).
-        logprobs: of the tokens behind the text, where the sampling asked for them.
+        text: may be empty only where `logprobs` are told of tokens that have no text (an end token, a stop string).
+        logprobs: of the tokens behind the text, where the sampling asked for them. Over a whole generation there is
+            one for each new token (from llama.cpp one for each character, where several tokens make one).
     """
 
     text: str

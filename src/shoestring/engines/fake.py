@@ -3,11 +3,15 @@
 Its "model file" is a small JSON script of how to behave (`Script`). Its tokenizer is bytes: ids 0–255
 are UTF-8 bytes, `SPECIAL_TOKENS` follow. Whatever is asked, it answers with the script's reply, so that
 speed, memory and failure can be set exactly and everything above an engine can be tested to the token.
+
+Its distribution is as simple: the token that comes has half of all probability, the one after it in the
+vocabulary (round its end) a quarter, the next an eighth, and so on; the last has what is left.
 """
 
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import signal
 import time
@@ -27,7 +31,7 @@ from shoestring.engines.base import (
     Prefill,
     Sampling,
     Segment,
-    Token,
+    TokenLogprob,
     Usage,
 )
 from shoestring.engines.side_by_side import side_by_side
@@ -131,7 +135,7 @@ class FakeModel:
         time.sleep(self._script.first_token_s)
         emit(Prefill(len(prompt), len(prompt)))
         first = time.perf_counter()
-        text = StoppableText(sampling.stop, lambda piece: emit(Token(piece)))
+        text = StoppableText(sampling.stop, emit)
         reason, n = self._decode(len(prompt), sampling, text, cancelled)
         text.finish()
         end = time.perf_counter()
@@ -162,9 +166,9 @@ class FakeModel:
                 time.sleep(self._script.token_s)
             self._misbehave(n)
             token = tokens[n % len(tokens)]
-            if token == _END and not sampling.ignore_eos:
-                return "stop", n + 1
-            if token != _END and text.push(characters.decode(bytes([token]))):
+            piece = "" if token == _END else characters.decode(bytes([token]))
+            stopped = text.push(piece, *_logprobs(token, sampling.logprobs))
+            if stopped or (token == _END and not sampling.ignore_eos):
                 return "stop", n + 1
         return ("context" if limit == room else "length"), limit
 
@@ -175,6 +179,20 @@ class FakeModel:
             os.kill(os.getpid(), signal.SIGKILL)
         if n == self._script.fail_after_tokens:
             raise EngineError(f"The script says to fail after {n} tokens.")
+
+
+def _logprobs(token: int, n: int | None) -> tuple[TokenLogprob, ...]:
+    """Of a token that was chosen, with the `n` likeliest; nothing where nothing was asked."""
+    if n is None:
+        return ()
+    likeliest = min(n, _END + 1)
+    top = tuple(((token + rank) % (_END + 1), _logprob(rank)) for rank in range(likeliest))
+    return (TokenLogprob(token, _logprob(0), top),)
+
+
+def _logprob(rank: int) -> float:
+    """Halves, quarters…: all of them together are one."""
+    return -math.log(2) * min(rank + 1, _END)
 
 
 def _touched(n_bytes: int) -> bytearray:

@@ -7,6 +7,7 @@ worker's private folder, never to a TCP port, and used for tokenising only.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from shoestring.engines.base import (
     Sampling,
     Segment,
     Token,
+    TokenLogprob,
     Usage,
 )
 from shoestring.engines.side_by_side import side_by_side
@@ -113,8 +115,24 @@ class _Error(msgspec.Struct):
     n_ctx: int = 0
 
 
+class _Candidate(msgspec.Struct):
+    """JSON has no NaN: llama.cpp writes null."""
+
+    id: int
+    logprob: float | None
+
+
+class _Chosen(_Candidate):
+    top_logprobs: list[_Candidate] = []
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Chosen]
+
+
 class _Choice(msgspec.Struct):
     text: str = ""
+    logprobs: _Logprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
 
@@ -184,7 +202,7 @@ class LlamaCppModel:
     ) -> None:
         if len(prompt) >= self._context:
             raise PromptTooLongError(len(prompt), self._context)
-        generation = _Generation(self._context, emit, cancelled)
+        generation = _Generation(self._context, sampling.logprobs or 0, emit, cancelled)
         # llama.cpp rounds a context up to 256 cells; what was asked for is what is kept.
         room = self._context - len(prompt)
         body = msgspec.json.encode(_request(prompt, sampling, room))
@@ -224,14 +242,24 @@ def _request(prompt: Sequence[int], sampling: Sampling, room: int) -> dict[str, 
     }
     if sampling.seed is not None:
         request["seed"] = sampling.seed
+    if sampling.logprobs is not None:
+        request["logprobs"] = max(sampling.logprobs, 1)  # 0 would ask for none, not even of the chosen token
     return request
 
 
 class _Generation:
-    """Consumes one request's chunks on the server's thread; errors wait until the call returns."""
+    """Consumes one request's chunks on the server's thread; errors wait until the call returns.
 
-    def __init__(self, context: int, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+    Log-probabilities come with every chunk, texts with some: the server, too, holds back what may begin a stop
+    string. Of a character that several tokens make, it sends (and tells of) the last token only.
+    """
+
+    def __init__(
+        self, context: int, top: int, emit: Callable[[Event], None], cancelled: Callable[[], bool]
+    ) -> None:
         self._context = context
+        self._top = top
+        self._logprobs: list[TokenLogprob] = []
         self._emit = emit
         self._cancelled = cancelled
         self._failure: Exception | None = None
@@ -257,6 +285,7 @@ class _Generation:
             return
         if not self._stopped:
             raise EngineError("llama.cpp ended the answer without saying why.")
+        self._tell("")
         usage = Usage(n_prompt, self._tokens)
         self._emit(Finished("cancelled", usage, GenerationTimings(self._prefill_s, 0.0)))
 
@@ -267,11 +296,19 @@ class _Generation:
             self._emit(Prefill(chunk.prompt_progress.processed, chunk.prompt_progress.total))
             return
         for choice in chunk.choices:
+            if choice.logprobs is not None:
+                self._logprobs += [_token_logprob(chosen, self._top) for chosen in choice.logprobs.content]
             if choice.text:
                 self._tokens += 1
-                self._emit(Token(choice.text))
+                self._tell(choice.text)
             if choice.finish_reason is not None:
                 self._finish(choice.finish_reason, chunk)
+
+    def _tell(self, text: str) -> None:
+        """A token's text with the log-probabilities that came until now; without text only where there are any."""
+        if text or self._logprobs:
+            self._emit(Token(text, tuple(self._logprobs)))
+            self._logprobs.clear()
 
     def _finish(self, stop: Literal["stop", "length"], chunk: _Chunk) -> None:
         if chunk.usage is None or chunk.timings is None:
@@ -284,7 +321,17 @@ class _Generation:
         reason: FinishReason = "context" if stop == "length" and full else stop
         timings = GenerationTimings(chunk.timings.prompt_ms / 1000, chunk.timings.predicted_ms / 1000)
         self._finished = True
+        self._tell("")
         self._emit(Finished(reason, usage, timings))
+
+
+def _token_logprob(chosen: _Chosen, top: int) -> TokenLogprob:
+    likeliest = tuple((one.id, _or_nan(one.logprob)) for one in chosen.top_logprobs[:top])
+    return TokenLogprob(chosen.id, _or_nan(chosen.logprob), likeliest)
+
+
+def _or_nan(logprob: float | None) -> float:
+    return math.nan if logprob is None else logprob
 
 
 def _as_error(error: _Error, context: int) -> Exception:
