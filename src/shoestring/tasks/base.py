@@ -13,6 +13,16 @@ ID_LENGTH = 12
 _LOOKALIKES = str.maketrans("oil", "011")
 
 
+def utc_now() -> datetime:
+    """This moment, to the microsecond, as every timestamp of a task is kept."""
+    return datetime.now(timezone.utc)
+
+
+def new_id() -> str:
+    """Twelve random characters (60 bits): among a million tasks two are alike with a chance of 4 in 10 million."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
 class Priority(str, Enum):
     """How much a task matters: the four levels of most trackers, lowest first."""
 
@@ -68,21 +78,11 @@ class Task(Draft):
         created_at, updated_at, done_at: UTC.
     """
 
-    id: str = field(default_factory=lambda: new_id())
+    id: str = field(default_factory=new_id)
     status: Status = Status.OPEN
-    created_at: datetime = field(default_factory=lambda: utc_now())
-    updated_at: datetime = field(default_factory=lambda: utc_now())
+    created_at: datetime = field(default_factory=utc_now)
+    updated_at: datetime = field(default_factory=utc_now)
     done_at: datetime | None = None
-
-
-def utc_now() -> datetime:
-    """This moment, to the microsecond, as every timestamp of a task is kept."""
-    return datetime.now(timezone.utc)
-
-
-def new_id() -> str:
-    """Twelve random characters (60 bits): among a million tasks two are alike with a chance of 4 in 10 million."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
 def id_as_typed(text: str) -> str:
