@@ -111,10 +111,11 @@ class TransformersSettings:
         compute_dtype: what is multiplied in; of unquantised weights their precision.
         attention: the implementation.
         cache: the kind of KV cache. `kv_precision` of a quantized one is q8_0's or q4_0's bits.
-        device_map: module name → device, for accelerate; empty: everything on one device.
+        device_map: the plan's units (of the whole model: "") → device; empty: everything in main memory.
         offload: whether what GPUs cannot hold may stay in main memory, and what that cannot, on the disk; such
             weights are copied for every token.
         threads: of the CPU.
+        trust_remote_code: whether the user consents to running Python code that lies beside the weights.
     """
 
     context: int
@@ -127,6 +128,7 @@ class TransformersSettings:
     device_map: tuple[tuple[str, str], ...] = ()
     threads: int = 1
     offload: bool = False
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class _Placement:
 
     def largest_share(self) -> Placed:
         """The most groups on GPUs that they can hold; the rest in main memory."""
-        count = largest(len(self.groups), lambda count: self.gpus_hold(self.on_gpus(count)))
+        count = largest(len(self.groups), lambda count: self.left_on_gpus(self.on_gpus(count)))
         return self.on_gpus(count)
 
     def experts_on_cpu(self) -> Placed | None:
@@ -142,7 +142,7 @@ class _Placement:
         def placed(n_on_gpus: int) -> Placed:
             return self.on_gpus(len(self.groups), kept=frozenset(experts[: len(experts) - n_on_gpus]))
 
-        found = placed(largest(len(experts), lambda count: self.gpus_hold(placed(count))))
+        found = placed(largest(len(experts), lambda count: self.left_on_gpus(placed(count))))
         return found if fits(found.estimate, self.budgets) else None
 
     def with_disk(self, found: Placed) -> Placed:
@@ -157,7 +157,7 @@ class _Placement:
                 places[i] = DISK
             return self.placed(tuple(places))
 
-        best = placed(largest(len(movable), lambda count: self.holds(placed(count), CPU)))
+        best = placed(largest(len(movable), lambda count: self.left(placed(count), CPU)))
         return best if fits(best.estimate, self.budgets) else found
 
     def on_gpus(self, count: int, kept: frozenset[int] = frozenset()) -> Placed:
@@ -167,10 +167,10 @@ class _Placement:
         of them may have all the working memory) are tried, too.
         """
         found = self.spread(count, kept, self.budgets)
-        if len(self.gpus) < 2 or self.gpus_hold(found):
+        if len(self.gpus) < 2 or self.left_on_gpus(found) >= 0:
             return found
         again = self.spread(count, kept, self.left_for_units(found))
-        return again if self.gpus_hold(again) else found
+        return again if self.left_on_gpus(again) >= 0 else found
 
     def spread(self, count: int, kept: frozenset[int], room: Mapping[str, int]) -> Placed:
         chosen = sorted(self.groups[:count])
@@ -218,19 +218,27 @@ class _Placement:
             found = self.tried[assignment] = Placed(settings, self.units, assignment, estimate)
         return found
 
-    def gpus_hold(self, placed: Placed) -> bool:
-        return all(self.holds(placed, gpu) for gpu in self.gpus)
+    def left_on_gpus(self, placed: Placed) -> int:
+        """Bytes left on the GPU where least is; negative where one cannot hold its share."""
+        return min(self.left(placed, gpu) for gpu in self.gpus)
 
-    def holds(self, placed: Placed, device: str) -> bool:
-        return peak_by_device(placed.estimate).get(device, 0) <= self.budgets[device]
+    def left(self, placed: Placed, device: str) -> int:
+        return self.budgets[device] - peak_by_device(placed.estimate).get(device, 0)
 
 
 def fits(estimate: Estimate, budgets: Mapping[str, int]) -> bool:
     """Whether every device's peak is within its budget, and known."""
+    left = bytes_left(estimate, budgets)
+    return left is not None and left >= 0
+
+
+def bytes_left(estimate: Estimate, budgets: Mapping[str, int]) -> int | None:
+    """What is left of its budget on the device where least is, negative by what is missing; None where a term has no
+    figure."""
     if estimate.missing:
-        return False
+        return None
     peaks = peak_by_device(estimate)
-    return all(n_bytes <= budgets.get(device, 0) for device, n_bytes in peaks.items())
+    return min((budgets.get(device, 0) - n_bytes for device, n_bytes in peaks.items()), default=0)
 
 
 def peak_by_device(estimate: Estimate) -> dict[str, int]:
@@ -249,9 +257,10 @@ def _with_places(
     """The settings that make the engine place its units so, on a machine with so many GPUs."""
     if isinstance(settings, LlamaCppSettings):
         return _llama_cpp_places(settings, units, assignment, gpus)
-    if isinstance(settings, TransformersSettings) and len(set(assignment)) > 1:
+    if isinstance(settings, TransformersSettings) and set(assignment) != {CPU}:
         pairs = tuple((unit.name, device) for unit, device in zip(units, assignment, strict=True))
-        return replace(settings, device_map=pairs)
+        whole = (("", assignment[0]),)
+        return replace(settings, device_map=whole if len(set(assignment)) == 1 else pairs)
     return settings
 
 

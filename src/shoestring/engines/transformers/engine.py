@@ -9,6 +9,8 @@ from shoestring.engines.base import LoadedModel
 from shoestring.errors import EngineError
 from shoestring.planning.base import TransformersSettings
 
+INSTALL_HINT = "Install it: pip install 'shoestring[transformers]'"
+
 
 class TransformersEngine:
     """Loads safetensors checkpoints that `shoestring.models` has already validated."""
@@ -17,13 +19,32 @@ class TransformersEngine:
     settings_type = TransformersSettings
 
     def version(self) -> str:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("transformers")
+        try:
+            return version("transformers")
+        except PackageNotFoundError as error:
+            raise EngineError(
+                "The transformers engine needs transformers, which is not installed.", INSTALL_HINT
+            ) from error
 
     def preload(self) -> None:
         import torch  # noqa: F401
-        import transformers  # noqa: F401
+        import transformers
+
+        # What every load imports: attribute access is what makes the library import its parts.
+        transformers.PreTrainedModel  # noqa: B018
+        transformers.PreTrainedTokenizerFast  # noqa: B018
+        transformers.GenerationConfig  # noqa: B018
 
     def load(self, files: Sequence[Path], settings: TransformersSettings, scratch: Path) -> LoadedModel:
-        raise EngineError("Not built yet.")
+        try:
+            from shoestring.engines.transformers.load import load
+            from shoestring.engines.transformers.model import TransformersModel
+
+            loaded = load(files, settings, scratch)
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                f"The transformers engine needs {error.name}, which is not installed.", INSTALL_HINT
+            ) from error
+        return TransformersModel(loaded.model, loaded.tokenizer, loaded.settings, loaded.report)

@@ -148,6 +148,11 @@ def block(name: str) -> int | None:
     return int(match.group(1)) if match and tower(name) is None else None
 
 
+def is_embedding(name: str) -> bool:
+    """Whether a parameter, by its name, is a table of embeddings."""
+    return name.removesuffix(".weight").rsplit(".", 1)[-1] in _EMBEDDINGS
+
+
 def loaded_tensors(facts: ModelFacts) -> Iterable[TensorInfo]:
     """Stored tensors that the model has a place for, under the names they get there."""
     for tensor in facts.tensors:
