@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 _LOGGERS = ("transformers", "accelerate", "bitsandbytes", "torch", "huggingface_hub")
+_ERRORS_ONLY = ("bitsandbytes.autograd._functions",)
+"""Says the same for every multiplication of 8-bit weights: not even made into a record."""
 _MODULES = (
     r"(shoestring\.engines\.transformers|torch|transformers|accelerate|bitsandbytes|huggingface_hub)(\.|$)"
 )
