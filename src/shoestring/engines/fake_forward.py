@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from shoestring.engines.bitsandbytes_operators import expansions
 from shoestring.engines.cuda_attention import CudaAttention
-from shoestring.engines.fake_model import build, is_packed, leave_as_on_a_gpu, read_config, tensors_of
+from shoestring.engines.fake_model import build, leave_as_on_a_gpu, read_config
 from shoestring.engines.live_memory import LiveMemory
+from shoestring.engines.transformers.held import is_packed, tensors_of
 from shoestring.errors import EngineError
 from shoestring.planning.base import TransformersSettings
 

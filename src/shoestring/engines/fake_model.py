@@ -5,7 +5,7 @@ From `config.json` alone; no code that lies beside it is ever run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import transformers
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from shoestring.engines.transformers.checkpoint import class_of
+from shoestring.engines.transformers.held import is_packed
 from shoestring.errors import EngineError
 from shoestring.planning.base import Precision, TransformersSettings
 
@@ -52,7 +54,7 @@ def build(config: Any, settings: TransformersSettings, mode: FakeTensorMode) -> 
     quantizer = _quantizer(settings.precision, dtype)
     if getattr(config, "quantization_config", None) is not None:
         del config.quantization_config  # the settings' precision rules
-    model_class, config = _class_of(config)
+    model_class, config = class_of(config)
     attends = hasattr(config.get_text_config(), "num_attention_heads")
     attention = settings.attention if attends else "eager"  # what has none refuses every other name
     try:
@@ -100,23 +102,6 @@ def _quantizer(precision: Precision, dtype: torch.dtype) -> Any:
     return AutoHfQuantizer.from_config(config, pre_quantized=False)
 
 
-def _class_of(config: Any) -> tuple[Any, Any]:
-    """The class that the config names where transformers has it, else the one for text, images with it or not;
-    and the config that this class takes, the whole one or that of its text part."""
-    for name in getattr(config, "architectures", None) or ():
-        found: Any = getattr(transformers, name, None)
-        is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-        if is_model and found.config_class is type(config) and found.can_generate():
-            return found, config
-    auto = transformers.models.auto.modeling_auto
-    for mapping in (auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, auto.MODEL_FOR_CAUSAL_LM_MAPPING):
-        if type(config) in mapping:
-            found = mapping[type(config)]
-            is_whole = found.config_class is type(config)
-            return found, config if is_whole else config.get_text_config()
-    raise EngineError(f"transformers has no model that generates text for {config.model_type!r}.")
-
-
 def _keep_in_fp32(model: Any, dtype: torch.dtype) -> None:
     """The modules that transformers keeps in fp32 whatever the dtype (`_get_dtype_plan`; globs of names)."""
     from transformers.core_model_loading import build_glob_alternation
@@ -157,11 +142,6 @@ def _materialize(model: nn.Module) -> None:
             for name, tensor in held.items():
                 if tensor is not None and not (name == "weight" and is_packed(module)):
                     held[name] = fake(tensor)
-
-
-def is_packed(module: nn.Module) -> bool:
-    """Whether bitsandbytes keeps its weight in 4 or 8 bits."""
-    return type(module).__name__ in ("Linear4bit", "Linear8bitLt")
 
 
 def _quantize(model: nn.Module, dtype: torch.dtype) -> None:
@@ -224,23 +204,3 @@ def leave_as_on_a_gpu(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def tensors_of(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Everything that a loaded model holds: parameters, buffers, and the scales of packed weights."""
-    yield from model.parameters()
-    yield from model.buffers()
-    for parameter in model.parameters():
-        yield from _scales(vars(parameter))
-    for module in model.modules():
-        if is_packed(module) and hasattr(module, "state"):
-            yield from _scales(vars(module.state))  # once it was used, 8-bit scales have moved here
-
-
-def _scales(attributes: Mapping[str, object]) -> Iterator[torch.Tensor]:
-    if isinstance(scales := attributes.get("SCB"), torch.Tensor):
-        yield scales
-    for name in ("quant_state", "state2"):
-        if (state := attributes.get(name)) is not None:
-            yield from (value for value in vars(state).values() if isinstance(value, torch.Tensor))
-            yield from _scales(vars(state))
