@@ -175,6 +175,7 @@ class Language:
         weeks_from_sunday: a week may begin on Sunday.
         month_first: 3/4 may be the fourth of March.
         repeating: words that make a recurrence of what follows (`every`).
+        shifting: words that, after a day, make another one of it (`the Friday after next`).
         unhandled: words that limit what is repeated in a way that is not understood (`except`).
     """
 
@@ -184,6 +185,7 @@ class Language:
     patterns: tuple[Pattern, ...]
     common: frozenset[str]
     repeating: str
+    shifting: str
     unhandled: str
     fragments: Mapping[str, str] = field(default_factory=dict)
     blocked: frozenset[str] = frozenset()

@@ -98,6 +98,7 @@ ENGLISH = Language(
     ),
     common=words("the to and of my for with is call buy send please a at by on every this next"),
     repeating="every|each",
+    shifting="after next|after that|week|fortnight|or so|or later|or earlier",
     unhandled=r"until|till|through|thru|except|unless|excluding|but not|starting|beginning",
     patterns=(
         *FIGURES,

@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from functools import lru_cache
 
 from shoestring.errors import UsageError
 from shoestring.tasks.when.base import Clock, Found, Language, When
 from shoestring.tasks.when.english import ENGLISH
 from shoestring.tasks.when.french import FRENCH
 from shoestring.tasks.when.german import GERMAN
-from shoestring.tasks.when.grammar import CLAUSE_END, pieces
+from shoestring.tasks.when.grammar import CLAUSE_END, alternatives, pieces
 from shoestring.tasks.when.other import notice
-from shoestring.tasks.when.reading import read
+from shoestring.tasks.when.reading import Context, read
 from shoestring.tasks.when.spanish import SPANISH
 
 LANGUAGES = (ENGLISH, GERMAN, FRENCH, SPANISH)
@@ -58,7 +58,7 @@ def find_all(message: str, now: datetime) -> list[When]:
     clusters = _clusters(_chosen(_all_pieces(message, language, now), language), message)
     found = []
     for cluster in clusters:
-        when = read(cluster, message, now, repeating=_any("repeating"), unhandled=_any("unhandled"))
+        when = read(cluster, message, now, _context())
         if when is not None:
             found.append(when)
     return sorted([*found, *notice(message)], key=lambda when: when.start)
@@ -129,5 +129,11 @@ def _adjacent(message: str, first: Found, second: Found) -> bool:
     return _NEIGHBOURS.fullmatch(message, first.end, second.start) is not None
 
 
-def _any(field: Literal["repeating", "unhandled"]) -> str:
-    return "|".join(getattr(language, field) for language in LANGUAGES)
+@lru_cache(maxsize=1)
+def _context() -> Context:
+    repeating, shifting, unhandled = (
+        "|".join(getattr(language, name) for language in LANGUAGES)
+        for name in ("repeating", "shifting", "unhandled")
+    )
+    units = alternatives({unit for language in LANGUAGES for unit in language.words["unit"]})
+    return Context(repeating, shifting, unhandled, units)

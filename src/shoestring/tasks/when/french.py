@@ -83,6 +83,7 @@ FRENCH = Language(
     fragments={"after_lead": " ", "suffix": "er", "joiner": "(?:~,~| et )(?:le |les )?"},
     common=words("le la les des et pour une un du de avec appeler envoyer ce chaque tous toutes avant"),
     repeating="chaque|tous les|toutes les",
+    shifting="en huit|en quinze|d['’]après|ou plus tard|ou avant",
     unhandled="jusqu['’]\\w*|sauf|excepté|à partir|dès",
     patterns=(
         *FIGURES,

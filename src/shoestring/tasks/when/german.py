@@ -88,6 +88,7 @@ GERMAN = Language(
     blocked=frozenset({"schwarzer", "karfreitag"}),
     common=words("der die das und den dem ein eine bitte mit für zum zur bis am im an nicht mich anrufen"),
     repeating="jede[nrsm]?|alle",
+    shifting="in einer Woche|in \\w+ Wochen|oder später|oder früher",
     unhandled="bis|außer|ausser|ab|beginnend|nicht",
     patterns=(
         *FIGURES,

@@ -10,7 +10,7 @@ from functools import lru_cache
 from shoestring.tasks.when.base import Found, Language, Lead, Pattern
 
 # Nothing that continues a word, a number, a path, an address or a possessive ("Friday's report").
-_BEFORE = r"(?<![\w@#/’'])(?<!\d[.,:])"
+_BEFORE = r"(?<![\w@#/’'])(?<!\d[.,:–-])"
 _AFTER = r"(?![\w@%]|['’]s\b|[-/.:]\w|,\d)"
 _CLAUSE_WORDS = (
     "and|or|at|by|before|on|to|for|please|with|via|if|when|because|until|from|then|but|in|is|"

@@ -9,7 +9,7 @@ FIGURES = (
     Pattern(
         r"(?P<moment>\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:\d{2})?)", days.iso_moment
     ),
-    Pattern(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})", days.iso_day),
+    Pattern(r"(?P<year>\d{4})(?P<separator>[-/])(?P<month>\d{2})(?P=separator)(?P<day>\d{2})", days.iso_day),
     Pattern(
         r"(?P<first>\d{1,2})(?P<separator>[/.-])(?P<second>\d{1,2})(?P=separator)(?P<year>\d{4}|\d{2})",
         days.figures,

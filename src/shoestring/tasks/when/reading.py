@@ -23,27 +23,54 @@ class Answer:
     choices: tuple[Moment, ...] = ()
 
 
-def read(
-    cluster: Sequence[Found], message: str, now: datetime, *, repeating: str, unhandled: str
-) -> When | None:
-    """What neighbouring pieces say together; None where they name neither a day, a time nor a recurrence.
+_ZONES = r"(?:UTC|GMT|Z|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|IST|JST|AES?T|MES?Z|MEZ)\b|[+-]\d\d"
+"""Names of time zones that may follow an hour: several places share the shorter ones."""
 
-    Args:
-        repeating: a regular expression for words that make a recurrence of what follows.
-        unhandled: one for words that, after a recurrence, limit it in a way not understood.
-    """
+
+@dataclass(frozen=True)
+class Context:
+    """Words around the pieces that change what they mean; regular expressions, see `Language`."""
+
+    repeating: str
+    shifting: str
+    unhandled: str
+    units: str
+
+
+def read(cluster: Sequence[Found], message: str, now: datetime, context: Context) -> When | None:
+    """What neighbouring pieces say together; None where they name neither a day, a time nor a recurrence."""
     start, end = cluster[0].start, cluster[-1].end
     answer = _answer(cluster, message[start:end], now)
     if answer is None:
         return None
-    before = message[max(0, start - 40) : start]
-    if not answer.recurrence and re.search(rf"\b(?:{repeating})\s{{0,4}}$", before, re.IGNORECASE):
-        answer = Answer(question="How does it repeat?")
-    if answer.recurrence and re.match(rf"[\s,]{{0,4}}(?:{unhandled})\b", message[end:], re.IGNORECASE):
-        answer = replace(answer, question=answer.question or "From when, until when, or on which days not?")
+    answer = _in_context(answer, cluster, message, context)
     return When(
         answer.due, answer.recurrence, start, end, message[start:end], answer.question, answer.choices
     )
+
+
+def _in_context(answer: Answer, cluster: Sequence[Found], message: str, context: Context) -> Answer:
+    """The answer, or the question that the words before and after the pieces raise."""
+    before, after = message[max(0, cluster[0].start - 40) : cluster[0].start], message[cluster[-1].end :]
+    if not answer.recurrence and _ends(before, context.repeating):
+        return Answer(question="How does it repeat?")
+    if cluster[0].lead is not Lead.PLAIN and _ends(before, context.units):
+        return Answer(question="When is it due?")
+    if _begins(after, context.shifting):
+        return Answer(question="Which day is meant?")
+    if isinstance(answer.due, datetime) and re.match(rf"\s?{_ZONES}", after):
+        return replace(answer, due=answer.due.date(), question="In which time zone, and when is that here?")
+    if answer.recurrence and _begins(after, context.unhandled):
+        return replace(answer, question=answer.question or "From when, until when, or on which days not?")
+    return answer
+
+
+def _ends(text: str, pattern: str) -> bool:
+    return re.search(rf"\b(?:{pattern})\s{{1,4}}$", text, re.IGNORECASE) is not None
+
+
+def _begins(text: str, pattern: str) -> bool:
+    return re.match(rf"[\s,]{{0,4}}(?:{pattern})\b", text, re.IGNORECASE) is not None
 
 
 def _answer(cluster: Sequence[Found], phrase: str, now: datetime) -> Answer | None:

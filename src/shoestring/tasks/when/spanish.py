@@ -86,6 +86,7 @@ SPANISH = Language(
     fragments={"after_lead": " ", "suffix": "º|°", "joiner": "(?:~,~| y )(?:los |el )?"},
     common=words("el la los las para y una un con del de que llamar enviar cada todos antes por favor"),
     repeating="cada|todos los|todas las",
+    shifting="siguiente|o después|o antes|en ocho",
     unhandled="hasta|salvo|excepto|menos|a partir|desde",
     patterns=(
         *FIGURES,
