@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -444,6 +444,13 @@ class Elsewhere:
 
     def path(self, name: str) -> Path | None:
         return None
+
+    def ahead(self, lengths: Mapping[str, int]) -> None:
+        pass
+
+    def parts(self, name: str, lengths: Mapping[int, int]) -> dict[int, bytes]:
+        with self.open(name) as file:
+            return {start: file.read(start, n) for start, n in lengths.items()}
 
 
 def test_a_repository_elsewhere_is_read_through_the_same_interface(checkpoint: Make, tmp_path: Path) -> None:

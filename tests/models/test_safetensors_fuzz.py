@@ -25,6 +25,7 @@ from shoestring.models.facts import ModelFacts
 from shoestring.models.ranges import BytesRange, RangeReader
 from shoestring.models.safetensors.header import read_header
 from shoestring.models.safetensors_facts import read_checkpoint
+from shoestring.models.source import read_parts
 
 pytest.importorskip("transformers")
 
@@ -51,6 +52,13 @@ class Files:
 
     def path(self, name: str) -> Path | None:
         return None
+
+    def ahead(self, lengths: Mapping[str, int]) -> None:
+        pass
+
+    def parts(self, name: str, lengths: Mapping[int, int]) -> dict[int, bytes]:
+        with self.open(name) as file:
+            return read_parts(file, lengths)
 
 
 def read(files: Mapping[str, bytes]) -> ModelFacts | None:

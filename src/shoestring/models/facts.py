@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from shoestring.models.hub.base import Origin
 
 Kind = Literal["chat", "base"]
 NO_CONTEXT_LIMIT = 2**31 - 1
@@ -192,6 +195,7 @@ class TokenizerFacts:
         add_eos: whether it puts EOS behind.
         special_tokens: id → text of the tokens stored as UNKNOWN, CONTROL or USER_DEFINED, and of BOS and EOS:
             the names that must never become tokens when a user types them.
+        sampled: whether the counts are extrapolated from parts of the file (one that was not fetched yet).
     """
 
     model: str
@@ -208,6 +212,7 @@ class TokenizerFacts:
     add_bos: bool
     add_eos: bool
     special_tokens: dict[int, str] = field(default_factory=dict)
+    sampled: bool = False
 
     @property
     def special_names(self) -> frozenset[str]:
@@ -264,6 +269,9 @@ class ModelFacts:
         traits: what shapes a block besides its tensors, of GGUF: `parallel_residual` (attention and feed-forward
             side by side), `no_rope` (no rotary positions), `residual_scale` (Granite multiplies what it adds),
             `expert_weights_norm` (the chosen experts' weights are divided by their sum).
+        own_code: modules of Python code that a checkpoint brings along and its class needs, by name; run only with
+            the user's consent.
+        origin: where it comes from, for a model of the hub; its `files` are empty until they are fetched.
     """
 
     id: str
@@ -293,3 +301,5 @@ class ModelFacts:
     config_file: Path | None = None
     class_name: str | None = None
     traits: frozenset[str] = frozenset()
+    own_code: tuple[str, ...] = ()
+    origin: Origin | None = None

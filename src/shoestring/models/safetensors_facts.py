@@ -14,16 +14,31 @@ from shoestring.models.safetensors.components import component_of, count_paramet
 from shoestring.models.safetensors.config import MAX_CONFIG_BYTES, Section, parse_object
 from shoestring.models.safetensors.consistency import check_tensors
 from shoestring.models.safetensors.families import TIES_BY_DEFAULT
-from shoestring.models.safetensors.header import SafetensorsHeader, read_header
-from shoestring.models.safetensors.index import check_agreement, checkpoint_files
+from shoestring.models.safetensors.header import FIRST_READ, SafetensorsHeader, read_header
+from shoestring.models.safetensors.index import (
+    INDEX,
+    MAX_INDEX_BYTES,
+    SINGLE,
+    check_agreement,
+    checkpoint_files,
+    header_lengths,
+)
 from shoestring.models.safetensors.layers import TextModel, read_text_model
 from shoestring.models.safetensors.quantization import read_quantization, stated_dtype
-from shoestring.models.safetensors.tokenizer import read_chat_template, read_settings, read_tokenizer
+from shoestring.models.safetensors.tokenizer import (
+    SETTINGS,
+    TEMPLATE,
+    read_chat_template,
+    read_settings,
+    read_tokenizer,
+)
 from shoestring.models.source import Source, read_whole
 
 CONFIG, GENERATION, README = "config.json", "generation_config.json", "README.md"
 
 _FRONT_MATTER_BYTES = 16 * 1024
+_SMALL_BYTES = 256 * 1024
+"""Configs and templates are shorter, but for the settings of tokenizers with thousands of added tokens."""
 _LICENSE = re.compile(r"^license: *[\"']?([\w.+-]{1,80})[\"']?\s*$", re.MULTILINE)
 
 
@@ -63,11 +78,13 @@ def read_checkpoint(source: Source, *, id: str, license: str | None = None) -> M
         ModelNotFoundError: there is no config, there are no weights, or a file of them is missing.
         InvalidModelFileError: a file is malformed, or they contradict each other.
     """
+    source.ahead(_ahead(source))
     files, weight_map = checkpoint_files(source)
     if CONFIG not in source.names():
         raise ModelNotFoundError(
             f"There is no {CONFIG} beside the weights.", "Look for the model's whole folder."
         )
+    source.ahead(header_lengths(files, weight_map))
     config = Section(parse_object(read_whole(source, CONFIG, at_most=MAX_CONFIG_BYTES), CONFIG))
     headers = tuple(_header(source, name, part) for part, name in enumerate(files))
     check_agreement(weight_map, headers)
@@ -127,7 +144,14 @@ def facts_of(checkpoint: Checkpoint, *, id: str, license: str | None = None) -> 
         modalities=_modalities(config),
         config_file=checkpoint.config_file,
         class_name=_class_name(config),
+        own_code=_own_code(config),
     )
+
+
+def _ahead(source: Source) -> dict[str, int]:
+    """What will be read whatever the config says: small files whole, of one file of weights the header."""
+    weights = {SINGLE: FIRST_READ} if SINGLE in source.names() else {INDEX: MAX_INDEX_BYTES}
+    return dict.fromkeys((CONFIG, GENERATION, SETTINGS, TEMPLATE), _SMALL_BYTES) | weights
 
 
 def _header(source: Source, name: str, part: int) -> SafetensorsHeader:
@@ -178,6 +202,23 @@ def _class_name(config: Section) -> str | None:
     if not isinstance(names, list) or not names:
         return None
     return Section({"architectures": names[0]}).name("architectures")
+
+
+_MODULE = re.compile(r"(?:[\w-][\w.-]*/[\w-][\w.-]*--)?[\w.]{1,100}", re.ASCII)
+
+
+def _own_code(config: Section) -> tuple[str, ...]:
+    """The modules that `auto_map` names (`modeling_x.py`; of another repository's `org/name--modeling_x.py`)."""
+    mapped = config.section("auto_map")
+    found = set()
+    for value in mapped.values.values() if mapped else ():
+        for name in value if isinstance(value, list) else (value,):
+            if name is None:
+                continue
+            if not isinstance(name, str) or not _MODULE.fullmatch(name):
+                raise config.wrong("has an auto_map that names no class")
+            found.add(f"{name.rpartition('.')[0]}.py")
+    return tuple(sorted(found))
 
 
 _SAMPLING = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,17 @@ class Source(Protocol):
 
     def path(self, name: str) -> Path | None:
         """Where it lies on this machine; None: elsewhere."""
+
+    def ahead(self, lengths: Mapping[str, int]) -> None:
+        """Say which files will be opened next and how many of their first bytes read, so that a repository elsewhere
+        can be asked for all of them at once. Files that are not there are passed over."""
+
+    def parts(self, name: str, lengths: Mapping[int, int]) -> dict[int, bytes]:
+        """Some parts of a file, asked for at once: bytes by where they start, for lengths by where they start.
+
+        Raises:
+            ModelNotFoundError: there is no such file.
+        """
 
 
 class FolderSource:
@@ -56,6 +68,18 @@ class FolderSource:
 
     def path(self, name: str) -> Path | None:
         return self.folder / name
+
+    def ahead(self, lengths: Mapping[str, int]) -> None:
+        """Nothing is gained: the files are here."""
+
+    def parts(self, name: str, lengths: Mapping[int, int]) -> dict[int, bytes]:
+        with self.open(name) as file:
+            return read_parts(file, lengths)
+
+
+def read_parts(file: RangeReader, lengths: Mapping[int, int]) -> dict[int, bytes]:
+    """Some parts of a file, one after the other: bytes by where they start, for lengths by where they start."""
+    return {start: file.read(start, length) for start, length in lengths.items()}
 
 
 def read_whole(source: Source, name: str, *, at_most: int) -> bytes:

@@ -52,12 +52,16 @@ class GgufHeader:
     size_bytes: int
 
 
-def read_header(source: Path | RangeReader, *, name: str | None = None) -> GgufHeader:
+def read_header(
+    source: Path | RangeReader, *, name: str | None = None, chunk_bytes: int | None = None
+) -> GgufHeader:
     """Read and check one file's header. Nothing behind it is read.
 
     Args:
         source: a path, or anything that reads ranges.
         name: what messages call it; the path by default.
+        chunk_bytes: read in pieces of this size, at most one more than the header needs (where bytes cost more than
+            reads); None: in ever larger ones.
 
     Raises:
         ModelNotFoundError: there is no such file.
@@ -65,22 +69,23 @@ def read_header(source: Path | RangeReader, *, name: str | None = None) -> GgufH
     """
     if isinstance(source, Path):
         with FileRange(source) as file:
-            return _Parser(file, name or str(source)).parse()
-    return _Parser(source, name or "the file").parse()
+            return _Parser(file, name or str(source), chunk_bytes).parse()
+    return _Parser(source, name or "the file", chunk_bytes).parse()
 
 
 class _Parser:
     """A cursor over a window that starts at the file's first byte and grows on demand, so positions are offsets."""
 
-    def __init__(self, reader: RangeReader, name: str) -> None:
+    def __init__(self, reader: RangeReader, name: str, chunk_bytes: int | None) -> None:
         self._reader = reader
+        self._chunk = chunk_bytes
         self._name = name
         self._size = reader.size_bytes
         self._data = bytearray()
         self._pos = 0
 
     def parse(self) -> GgufHeader:
-        self._grow(min(_FIRST_READ, self._size))
+        self._grow(min(self._chunk or _FIRST_READ, self._size))
         version = check_magic(bytes(self._data[:512]), self._size, self._name)
         self._pos = 8
         n_tensors = self._count("tensor count", MAX_TENSORS, at_least_bytes=24)
@@ -108,6 +113,8 @@ class _Parser:
         """Make the window reach `end` at least, reading no less than it already holds (up to 8 MiB) at once."""
         have = len(self._data)
         wanted = max(end - have, min(max(have, _FIRST_READ), _MAX_READ))
+        if self._chunk is not None:
+            wanted = -(-(end - have) // self._chunk) * self._chunk
         while wanted > 0 and have < self._size:
             chunk = self._reader.read(have, min(wanted, _MAX_READ, self._size - have))
             if not chunk:

@@ -24,6 +24,12 @@ def part_number(name: str) -> int | None:
     return int(match["number"]) if match else None
 
 
+def part_of(name: str) -> tuple[str, int, int]:
+    """What a file of this name is part of: the model's name without numbers, which part, of how many."""
+    match = _PART.fullmatch(name)
+    return (match["stem"], int(match["number"]), int(match["count"])) if match else (name, 1, 1)
+
+
 def find_parts(path: Path) -> tuple[Path, ...]:
     """All files of the model that `path` belongs to, in order; just `path` for a model in one file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Repository:
         downloads: in the last 30 days; None offline.
         last_modified: ISO 8601, in UTC; None offline.
         local: whether this was read from the cache of this machine, without asking the hub.
+        snapshot: the folder of the cache that holds the files of this commit that were fetched; None: none were.
+        notes: what a user has to know of how it was found, one sentence each.
     """
 
     id: str
@@ -44,7 +47,24 @@ class Repository:
     downloads: int | None = None
     last_modified: str | None = None
     local: bool = False
+    snapshot: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def file(self, name: str) -> RemoteFile | None:
         """The file of this name, or None."""
         return next((file for file in self.files if file.name == name), None)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model of the hub comes from, and which of the repository's files it is.
+
+    Attributes:
+        repository: at the commit that was read.
+        weights: names of its weights in the repository: the GGUF file or all parts of one, or the safetensors files.
+        notes: what a user has to know of the choice, one sentence each.
+    """
+
+    repository: Repository
+    weights: tuple[str, ...]
+    notes: tuple[str, ...] = ()

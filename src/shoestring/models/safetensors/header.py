@@ -34,7 +34,8 @@ MAX_NAME_LENGTH = 512
 MAX_DIMENSIONS = 16
 MAX_SIZE = 2**63 - 1
 
-_FIRST_READ = 64 * 1024
+FIRST_READ = 64 * 1024
+"""Bytes of the first range: a header of some 500 tensors."""
 _DAMAGED = "Download it again: the copy is damaged or incomplete."
 
 
@@ -82,7 +83,7 @@ def read_header(file: RangeReader, *, name: str, part: int = 0) -> SafetensorsHe
 
 def _header_text(file: RangeReader, name: str) -> bytes:
     size = file.size_bytes
-    first = file.read(0, min(_FIRST_READ, size))
+    first = file.read(0, min(FIRST_READ, size))
     _refuse_other_formats(first, size, name)
     length = int.from_bytes(first[:8], "little")
     if length > MAX_HEADER_BYTES or 8 + length > size:

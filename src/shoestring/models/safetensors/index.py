@@ -12,13 +12,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from shoestring.errors import InvalidModelFileError, ModelNotFoundError
-from shoestring.models.safetensors.header import SafetensorsHeader
+from shoestring.models.safetensors.header import FIRST_READ, SafetensorsHeader
 from shoestring.models.source import Source, read_whole
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 64 * 2**20
 MAX_SHARDS = 4096
+
+_ENTRY_BYTES, _SPARE_BYTES = 120, 1024
+"""Of a header's entry all but its name (`{"dtype":"BF16","shape":[4096,4096],"data_offsets":[1000000,2000000]},`, with
+room for larger numbers); of what is not an entry."""
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -64,6 +68,14 @@ def _read_weight_map(source: Source) -> dict[str, str]:
         if shard not in there:
             raise ModelNotFoundError(f"{shard} is missing, one of {len(shards)} files of weights.", _HINT)
     return weight_map
+
+
+def header_lengths(files: Sequence[str], weight_map: Mapping[str, str]) -> dict[str, int]:
+    """About how long the headers are, rather too long than too short, by the names that the index lists."""
+    lengths = dict.fromkeys(files, _SPARE_BYTES)
+    for tensor, file in weight_map.items():
+        lengths[file] += len(tensor) + _ENTRY_BYTES
+    return {name: max(length, FIRST_READ) for name, length in lengths.items()}
 
 
 def check_agreement(weight_map: Mapping[str, str], headers: Sequence[SafetensorsHeader]) -> None:

@@ -6,12 +6,14 @@ The layout is that of Hugging Face's tokenizers library (`tokenizers/src/tokeniz
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import msgspec
 
 from shoestring.errors import InvalidModelFileError
 from shoestring.models.facts import TokenizerFacts
 from shoestring.models.safetensors.config import Json, Section, parse_object
+from shoestring.models.safetensors.tokenizer_sample import INLINE_BYTES, Counts, Sampled, sample
 from shoestring.models.source import Source, read_whole
 
 VOCABULARY, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
@@ -20,7 +22,8 @@ MAX_VOCABULARY_BYTES = 96 * 2**20
 MAX_SETTINGS_BYTES = 16 * 2**20
 MAX_TEMPLATE_BYTES = 2**20
 MAX_TOKEN_ID = 2**31 - 1
-_INLINE_BYTES = 15  # that a C++ std::string keeps without the heap
+WHOLE_BYTES = 512 * 1024
+"""A file elsewhere is read whole up to here, and sampled beyond."""
 _AGAIN = "Download it again from where the model is published."
 
 
@@ -89,8 +92,9 @@ def read_tokenizer(source: Source, settings: Section, config: Section) -> Tokeni
     """
     if VOCABULARY not in source.names():
         return None
+    sampled = _sampled(source, config)
+    data = sampled.head if sampled else read_whole(source, VOCABULARY, at_most=MAX_VOCABULARY_BYTES)
     try:
-        data = read_whole(source, VOCABULARY, at_most=MAX_VOCABULARY_BYTES)
         parsed = msgspec.json.decode(data, type=_Tokenizer)
         ids = _vocabulary(parsed.model)
         post_processor = msgspec.json.decode(parsed.post_processor)
@@ -100,7 +104,35 @@ def read_tokenizer(source: Source, settings: Section, config: Section) -> Tokeni
         ids[added.content] = added.id
     if any(not 0 <= i <= MAX_TOKEN_ID for i in ids.values()):
         raise InvalidModelFileError(f"{VOCABULARY} has a token id out of range.", _AGAIN)
-    return _facts(parsed, ids, settings, config, post_processor)
+    facts = _facts(parsed, ids, settings, config, post_processor)
+    return _extrapolated(facts, sampled.counts, ids) if sampled else facts
+
+
+def _sampled(source: Source, config: Section) -> Sampled | None:
+    """What samples tell of a large file that lies elsewhere; None: it has to be read whole."""
+    if source.path(VOCABULARY) is not None:
+        return None
+    with source.open(VOCABULARY) as file:
+        size = file.size_bytes
+    if not WHOLE_BYTES < size <= MAX_VOCABULARY_BYTES:
+        return None
+    return sample(source, VOCABULARY, config.integer("vocab_size"))
+
+
+def _extrapolated(facts: TokenizerFacts, counts: Counts, added: Mapping[str, int]) -> TokenizerFacts:
+    """The facts of a head with the counts of the tables, to which come the tokens added behind them."""
+    behind = [len(text.encode(errors="surrogatepass")) for text, i in added.items() if i >= counts.tokens]
+    long = [n for n in behind if n > INLINE_BYTES]
+    return replace(
+        facts,
+        vocab_size=counts.tokens + len(behind),
+        tokens_bytes=counts.tokens_bytes + sum(behind),
+        long_tokens=counts.long_tokens + len(long),
+        long_tokens_bytes=counts.long_tokens_bytes + sum(long),
+        merges=counts.merges,
+        merges_bytes=counts.merges_bytes,
+        sampled=True,
+    )
 
 
 def _vocabulary(model: _Model) -> dict[str, int]:
@@ -114,7 +146,7 @@ def _facts(
     parsed: _Tokenizer, ids: Mapping[str, int], settings: Section, config: Section, post_processor: object
 ) -> TokenizerFacts:
     lengths = [len(token.encode(errors="surrogatepass")) for token in ids]
-    long = [n for n in lengths if n > _INLINE_BYTES]
+    long = [n for n in lengths if n > INLINE_BYTES]
     bos, eos = (_special(settings, config, ids, which) for which in ("bos", "eos"))
     names = {i: token for token, i in ids.items() if i in (bos, eos)}
     special = {added.id: added.content for added in parsed.added_tokens}
