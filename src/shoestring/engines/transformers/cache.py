@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 import transformers
 from transformers import cache_utils
 
@@ -27,6 +28,11 @@ def new_cache(model: Any, settings: TransformersSettings) -> Any:
     """
     if not model._supports_default_dynamic_cache():
         return None
+    if settings.cache == "offloaded" and not torch.cuda.is_available():
+        raise EngineError(
+            "An offloaded cache waits in main memory for its layer's turn on a GPU, and there is no GPU.",
+            "Load the model with a dynamic cache.",
+        )
     config = model.config.get_text_config(decoder=True)
     try:
         if settings.cache == "static":
@@ -36,7 +42,7 @@ def new_cache(model: Any, settings: TransformersSettings) -> Any:
         return transformers.DynamicCache(config=config, offloading=settings.cache == "offloaded")
     except (ValueError, RuntimeError) as error:
         message = f"This model cannot have a {settings.cache} cache: {first_line(error)}"
-        raise EngineError(message, "Load it with a dynamic cache.") from error
+        raise EngineError(message, "Load the model with a dynamic cache.") from error
 
 
 def _quantized(config: Any, settings: TransformersSettings) -> Any:
@@ -52,9 +58,7 @@ def _quantized(config: Any, settings: TransformersSettings) -> Any:
 
 def has_state(cache: Any) -> bool:
     """Whether a layer carries a recurrent state, which padding before a prompt would change."""
-    return cache is None or any(
-        isinstance(layer, cache_utils.LinearAttentionCacheLayerMixin) for layer in cache.layers
-    )
+    return any(isinstance(layer, cache_utils.LinearAttentionCacheLayerMixin) for layer in cache.layers)
 
 
 class Prefix:
@@ -81,7 +85,8 @@ class Prefix:
         surplus = len(cached) - shared
         if not shared or (surplus and not _can_be_cut(cache)):
             return None, 0
-        cache.crop(-surplus)
+        if surplus:
+            cache.crop(-surplus)
         return cache, shared
 
     def keep(self, cache: Any, tokens: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -43,7 +43,7 @@ class Generation:
         self._layers = _layers(model)
         parameters = inspect.signature(model.forward).parameters
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
-        self._can_be_padded = "attention_mask" in parameters and not has_state(new_cache(model, settings))
+        self._shares = _shares(new_cache(model, settings), "attention_mask" in parameters)
 
     def run(
         self,
@@ -72,12 +72,11 @@ class Generation:
         self._prefix.drop()
 
     def _groups(self, pairs: list[tuple[Row, Any]]) -> list[list[tuple[Row, Any]]]:
-        """What may run side by side: everything, or only prompts of one length where padding would be read.
-
-        A recurrent state goes through padding as through text. Some models mask it, not all do; none is trusted.
-        """
-        if self._can_be_padded:
+        """What may run side by side."""
+        if self._shares == "anything":
             return [pairs]
+        if self._shares == "nothing":
+            return [[pair] for pair in pairs]
         by_length = sorted(pairs, key=lambda pair: len(pair[0].tokens))
         return [list(group) for _, group in groupby(by_length, key=lambda pair: len(pair[0].tokens))]
 
@@ -162,6 +161,17 @@ class _Steps(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped
             if not self._rows[n].done:
                 self._rows[n].take(token, self._sampler.logprob(n, token))
         return torch.tensor([row.done for row in self._rows], device=input_ids.device)
+
+
+def _shares(cache: Any, takes_mask: bool) -> Literal["anything", "one length", "nothing"]:
+    """What prompts may share a pass.
+
+    A recurrent state goes through padding as through text; some models mask it, none is trusted to. Those that keep
+    a state of their own instead of a cache run alone: RWKV's of 5.24 mixes the rows of a batch.
+    """
+    if cache is None:
+        return "nothing"
+    return "anything" if takes_mask and not has_state(cache) else "one length"
 
 
 def _padded(rows: Sequence[Row], width: int, device: torch.device) -> torch.Tensor:

@@ -21,6 +21,7 @@ from shoestring.engines.base import (
 from shoestring.engines.side_by_side import seeded
 from shoestring.engines.transformers.failures import as_our_error
 from shoestring.engines.transformers.generation import Generation
+from shoestring.engines.transformers.quiet import quietly
 from shoestring.engines.transformers.row import Ends, Row
 from shoestring.engines.transformers.sampling import generator
 from shoestring.engines.transformers.text import Text
@@ -109,7 +110,8 @@ class TransformersModel:
         rows = [self._row(n, prompt, sampling, emit) for n, prompt in enumerate(prompts)]
         generators = [generator(seeded(sampling, n).seed) for n in range(len(prompts))]
         try:
-            self._generation.run(rows, generators, sampling, cancelled)
+            with quietly():
+                self._generation.run(rows, generators, sampling, cancelled)
         except Exception as error:  # noqa: BLE001  (raised by the caller, as one of ours)
             return as_our_error(error, "generating")
         return None

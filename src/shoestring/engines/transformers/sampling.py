@@ -65,7 +65,7 @@ class Sampler(library.LogitsProcessor):  # type: ignore[misc]  # transformers is
         if self._never:
             scores[:, self._never] = -math.inf
         if self._sampling.repeat_penalty != 1:
-            penalty = library.RepetitionPenaltyLogitsProcessor(self._sampling.repeat_penalty)
+            penalty = library.RepetitionPenaltyLogitsProcessor(float(self._sampling.repeat_penalty))
             scores = penalty(self._last_tokens(input_ids), scores)
         return scores if self._sampling.temperature == 0 else self._draw(input_ids, scores)
 

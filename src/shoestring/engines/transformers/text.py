@@ -9,8 +9,8 @@ from typing import Any
 
 from shoestring.engines.base import Segment
 
-_CONTEXT = 16
-"""Tokens of the prompt that new text is decoded after, so that its first word keeps its space."""
+_CONTEXTS = (16, 24, 48)
+"""So many tokens of the prompt new text is decoded after, so that its first word keeps its space."""
 _WINDOW = 48
 """Tokens that are decoded again with each one that comes, about; a tokenizer's memory is a character."""
 _INCOMPLETE = "\ufffd"
@@ -68,6 +68,15 @@ def _unmarked(tokens: Any) -> Iterator[Any]:
             yield added
 
 
+def _context(decode: Callable[[Sequence[int]], str], prompt: Sequence[int]) -> list[int]:
+    """Its last tokens, begun where no character is cut; none where that is not found.
+
+    Bytes of a character that was cut would spoil the whole ones after it: SentencePiece decodes them together.
+    """
+    ends = (list(prompt[-n:]) for n in _CONTEXTS)
+    return next((end for end in ends if _INCOMPLETE not in decode(end)), [])
+
+
 class NewText:
     """Text of new tokens as they come, in whole characters; together it is what decoding them at once gives.
 
@@ -78,8 +87,8 @@ class NewText:
 
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int]) -> None:
         self._decode = decode
-        self._ids = list(prompt[-_CONTEXT:])
-        self._shown = len(decode(self._ids).rstrip(_INCOMPLETE))
+        self._ids = _context(decode, prompt)
+        self._shown = len(decode(self._ids))
         self._clean = len(self._ids)  # tokens whose text is shown: no character is open after them
 
     def push(self, token: int) -> str:
