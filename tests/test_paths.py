@@ -12,7 +12,7 @@ from shoestring import paths
 
 @pytest.fixture
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    for name in ("SHOESTRING_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "LOCALAPPDATA"):
+    for name in ("SHOESTRING_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -23,6 +23,7 @@ def test_one_variable_moves_everything(nothing_set, tmp_path):
     nothing_set.setenv("SHOESTRING_HOME", str(tmp_path / "here"))
     assert paths.models_dir() == tmp_path / "here" / "cache" / "models"
     assert paths.state_dir() == tmp_path / "here" / "state"
+    assert paths.data_dir() == tmp_path / "here" / "data"
 
 
 def test_a_relative_home_means_the_same_after_a_change_of_directory(nothing_set, tmp_path):
@@ -50,3 +51,16 @@ def test_xdg_folders_are_honoured_when_absolute(nothing_set, tmp_path):
     nothing_set.setenv("XDG_STATE_HOME", "relative/is/invalid")
     assert paths.models_dir() == tmp_path / "elsewhere" / "shoestring" / "models"
     assert paths.state_dir() == tmp_path / ".local" / "state" / "shoestring"
+
+
+@pytest.mark.parametrize(
+    ("platform", "data"),
+    [
+        ("linux", ".local/share/shoestring"),
+        ("darwin", "Library/Application Support/shoestring"),
+        ("win32", "AppData/Local/shoestring/data"),
+    ],
+)
+def test_what_the_user_made_lies_among_the_users_data(nothing_set, tmp_path, platform, data):
+    nothing_set.setattr(sys, "platform", platform)
+    assert paths.data_dir() == tmp_path / data

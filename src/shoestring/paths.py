@@ -11,8 +11,15 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+_Kind = Literal["cache", "state", "data"]
+_XDG = {
+    "cache": ("XDG_CACHE_HOME", ".cache"),
+    "state": ("XDG_STATE_HOME", ".local/state"),
+    "data": ("XDG_DATA_HOME", ".local/share"),
+}
 
-def _platform_root(kind: Literal["cache", "state"]) -> Path:
+
+def _platform_root(kind: _Kind) -> Path:
     """XDG base directories on Linux, `~/Library` on macOS, `%LOCALAPPDATA%` on Windows."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
@@ -20,16 +27,14 @@ def _platform_root(kind: Literal["cache", "state"]) -> Path:
     if sys.platform == "darwin":
         library = Path.home() / "Library"
         return library / ("Caches" if kind == "cache" else "Application Support") / "shoestring"
-    variable, default = (
-        ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_STATE_HOME", ".local/state")
-    )
+    variable, default = _XDG[kind]
     configured = os.environ.get(variable, "")
     # The XDG specification: a relative path there is invalid and must be ignored.
     root = Path(configured) if Path(configured).is_absolute() else Path.home() / default
     return root / "shoestring"
 
 
-def _root(kind: Literal["cache", "state"]) -> Path:
+def _root(kind: _Kind) -> Path:
     home = os.environ.get("SHOESTRING_HOME")
     return Path(home).expanduser().absolute() / kind if home else _platform_root(kind)
 
@@ -42,3 +47,8 @@ def models_dir() -> Path:
 def state_dir() -> Path:
     """Where the ledger and the logs lie (not created here)."""
     return _root("state")
+
+
+def data_dir() -> Path:
+    """Where what the user made lies, such as tasks (not created here)."""
+    return _root("data")
