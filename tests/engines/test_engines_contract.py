@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from shoestring.engines.base import (
 from shoestring.engines.fake import Script
 from shoestring.engines.registry import engine_names, get_engine
 from shoestring.errors import EngineError, PromptTooLongError
-from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.base import LlamaCppSettings, TransformersSettings
 
 CONTEXT = 192
 GREEDY = Sampling(temperature=0, max_tokens=24)
@@ -64,10 +65,19 @@ def finished(events: list[Event]) -> Finished:
     return last
 
 
-@pytest.fixture(scope="module", params=["fake", "llama_cpp"])
+ENGINES = ("fake", "llama_cpp", "transformers")
+SETTINGS: dict[str, Any] = {
+    "fake": LlamaCppSettings(context=CONTEXT, batch=2),
+    "llama_cpp": LlamaCppSettings(context=CONTEXT, batch=2, threads=2),
+    "transformers": TransformersSettings(
+        context=CONTEXT, batch=2, precision="fp32", compute_dtype="fp32", threads=1
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     engine = get_engine(request.param)
-    settings = LlamaCppSettings(context=CONTEXT, batch=2, threads=2)
     scratch = tmp_path_factory.mktemp("s")
     if request.param == "fake":
         file = Script(reply="Grüße, Welt! One two three four five six seven eight nine.").write(
@@ -76,17 +86,24 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         files: tuple[Path, ...] = (file,)
         text, special, vocabulary = "<|start|>user\nHello<|end|>\n", "<|end|>", 258
     else:
-        files = request.getfixturevalue("smollm2_files")
+        files = _smollm2(request)
         text = "<|im_start|>user\nCount to ten.<|im_end|>\n<|im_start|>assistant\n"
         special, vocabulary = "<|im_end|>", 49152
     engine.preload()
-    model = engine.load(files, settings, scratch)
+    model = engine.load(files, SETTINGS[request.param], scratch)
     yield Case(model, model.tokenize([Segment(text, special=True)]), special, vocabulary)
     model.close()
 
 
-def test_both_built_in_engines_are_known_by_name() -> None:
-    assert {"fake", "llama_cpp"} <= set(engine_names())
+def _smollm2(request: pytest.FixtureRequest) -> tuple[Path, ...]:
+    if request.param == "llama_cpp":
+        files: tuple[Path, ...] = request.getfixturevalue("smollm2_files")
+        return files
+    return (request.getfixturevalue("smollm2_checkpoint") / "model.safetensors",)
+
+
+def test_all_built_in_engines_are_known_by_name() -> None:
+    assert set(ENGINES) <= set(engine_names())
 
 
 def test_an_unknown_engine_is_refused_with_the_names_there_are() -> None:
@@ -96,7 +113,7 @@ def test_an_unknown_engine_is_refused_with_the_names_there_are() -> None:
 
 
 def test_an_engine_tells_its_version(case: Case) -> None:
-    assert all(get_engine(name).version() for name in ("fake", "llama_cpp"))
+    assert all(get_engine(name).version() for name in ENGINES)
 
 
 def test_events_are_prefill_then_tokens_then_finished(case: Case) -> None:
@@ -267,9 +284,9 @@ def test_two_generations_at_once_give_what_each_gives_alone(case: Case) -> None:
 def test_an_unreadable_model_is_an_engine_error(case: Case, tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(b"not a model")
-    for name in ("fake", "llama_cpp"):
+    for name in ENGINES:
         with pytest.raises(EngineError):
-            get_engine(name).load([file], LlamaCppSettings(context=64), tmp_path)
+            get_engine(name).load([file], SETTINGS[name], tmp_path)
 
 
 def test_the_fake_keeps_the_times_it_is_told(tmp_path: Path) -> None:
