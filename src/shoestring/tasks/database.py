@@ -43,7 +43,11 @@ def open_engine(url: str | None = None) -> Engine:
         if parsed.drivername == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
-        _migrate(engine)
+        try:
+            _migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
     return engine
 
 
