@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import Hub, running
 from hypothesis import settings
 
 settings.register_profile("no-deadline", deadline=None)  # no test asserts a time: machines are shared
@@ -51,3 +53,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for a test that looks at what is kept there."""
     monkeypatch.setenv("SHOESTRING_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def loopback_hub() -> Iterator[Hub]:
+    """A hub with nothing in it. Other processes find it through `environment`, this one through `hub_here`."""
+    with running() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub_here(loopback_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The hub that this process takes for the real one, with an empty cache and nobody logged in."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    address = loopback_hub.address
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "hf" / "stored_tokens"))
+    yield loopback_hub
+    huggingface_hub.close_session()
