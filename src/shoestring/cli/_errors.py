@@ -108,6 +108,8 @@ def _next_command(error: errors.ShoestringError, arguments: Sequence[str]) -> st
             return shlex.join(["shoestring", "run", model, "--context", str(fits)])
     if isinstance(error, (errors.DoesNotFitError, errors.MemoryGuardError, errors.PromptTooLongError)):
         return shlex.join(["shoestring", "plan", model])
+    if isinstance(error, errors.TaskNotFoundError):
+        return "shoestring task list"
     if isinstance(error, errors.ModelNotFoundError):
         return "shoestring models list"
     if isinstance(error, (errors.NetworkError, errors.DiskFullError)):

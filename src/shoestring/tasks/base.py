@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from enum import Enum
 
+Moment = date | datetime
+"""A day, or a time with its zone."""
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in small letters (https://www.crockford.com/base32.html): nothing that reads like 0 or 1."""
 ID_LENGTH = 12
@@ -61,7 +63,7 @@ class Draft:
 
     title: str
     description: str = ""
-    due: date | datetime | None = None
+    due: Moment | None = None
     recurrence: str | None = None
     priority: Priority = Priority.NORMAL
     tags: tuple[str, ...] = ()
@@ -83,6 +85,11 @@ class Task(Draft):
     created_at: datetime = field(default_factory=utc_now)
     updated_at: datetime = field(default_factory=utc_now)
     done_at: datetime | None = None
+
+    @classmethod
+    def of(cls, draft: Draft) -> Task:
+        """A draft as a new task, with an id of its own."""
+        return cls(**{name: getattr(draft, name) for name in Draft.__dataclass_fields__})
 
 
 def id_as_typed(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 
-Moment = date | datetime
+from shoestring.tasks.base import Moment
 
 
 @dataclass(frozen=True)

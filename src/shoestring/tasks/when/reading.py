@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from shoestring.tasks.base import Moment
 from shoestring.tasks.when import clocks
-from shoestring.tasks.when.base import Clock, Count, Day, Found, Lead, Moment, Repeat, When
+from shoestring.tasks.when.base import Clock, Count, Day, Found, Lead, Repeat, When
 from shoestring.tasks.when.days import say
 from shoestring.tasks.when.rules import Rule, anchored
 

@@ -10,8 +10,9 @@ from dateutil import tz
 from dateutil.rrule import rrulestr
 
 from shoestring.errors import UsageError
+from shoestring.tasks.base import Moment
 from shoestring.tasks.when import clocks
-from shoestring.tasks.when.base import Clock, Count, Day, Moment, Repeat
+from shoestring.tasks.when.base import Clock, Count, Day, Repeat
 from shoestring.tasks.when.days import shifted
 from shoestring.tasks.when.repeats import WEEKDAYS, on_monthday, on_yearday
 
