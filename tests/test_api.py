@@ -82,12 +82,6 @@ def test_what_names_no_model_is_a_usage_error(verb: Callable[[object], object], 
         verb(nothing)
 
 
-def test_a_difference_is_told_in_words(smollm2_files: tuple[Path, ...]) -> None:
-    asked = api.plan("smollm2").plans[0]
-    other = replace(asked, context=1024, kv_precision="q8_0")
-    assert api.describe_difference(asked, other) == "a context of 1,024 tokens and a q8_0 cache"
-
-
 def test_opening_loads_nothing(smollm2_files: tuple[Path, ...]) -> None:
     with api.open_model("smollm2", Request(context=512)) as model:
         assert model.session.load_s is None
@@ -101,13 +95,3 @@ def test_a_processor_on_which_the_engine_would_crash_is_refused_before_loading(
     monkeypatch.setattr(probe, "probe", lambda: old)
     with pytest.raises(EngineError, match="AVX2"):
         api.open_model("smollm2", Request(context=512))
-
-
-def test_a_checkpoint_can_be_planned_but_not_loaded_yet(tmp_path: Path) -> None:
-    import header_checkpoint
-
-    folder = header_checkpoint.write(tmp_path / "gpt2", header_checkpoint.FAMILIES["gpt2"]())
-    header_checkpoint.write_tokenizer(folder)
-    assert api.plan(folder, hardware="laptop-16gb").recommended == 0
-    with pytest.raises(EngineError, match="GGUF files only"):
-        api.open_model(folder, Request(context=512))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shoestring.errors import DoesNotFitError, EngineError, UsageError
-from shoestring.planning.base import Plan, PlanReport, Request
+from shoestring.errors import UsageError
+from shoestring.planning.base import PlanReport, Request
 
 if TYPE_CHECKING:
     from shoestring.chat.model import Model
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from shoestring.models.inspect import InspectReport
     from shoestring.models.progress import Progress
     from shoestring.models.reference import Reference, Resolved
-    from shoestring.planning.calibration import Calibration
     from shoestring.runtime.process import WorkerProcess
-
-_DECISIVE = 0.1  # of a plan's total: how far from its budget no calibration changes the answer
+    from shoestring.runtime.stepping import Told
 
 # Imports stand inside the functions: `doctor` needs no planner, and while `load` reads headers a worker already starts.
 
@@ -116,8 +114,12 @@ def plan(
     facts = read_model(model, progress=progress, offline=offline)
     from shoestring.planning import solver
 
-    here = hardware is None
-    return solver.plan(facts, machine, wanted, exact=exact, calibrations=_calibrations() if here else None)
+    known = None
+    if hardware is None:
+        from shoestring.runtime.ledger import learnt
+
+        known = learnt(facts)
+    return solver.plan(facts, machine, wanted, exact=exact, calibrations=known)
 
 
 def _machine(hardware: Hardware | str | None, wanted: Request) -> Hardware:
@@ -136,14 +138,6 @@ def _machine(hardware: Hardware | str | None, wanted: Request) -> Hardware:
     return custom(None, wanted.vram_bytes, hardware)
 
 
-def _calibrations() -> dict[str, Calibration]:
-    """What earlier loads on this machine taught, by engine."""
-    from shoestring.planning.calibration import calibrations
-    from shoestring.runtime.ledger import Ledger
-
-    return calibrations(Ledger().observations())
-
-
 def pull(model: Reference, *, progress: Progress | None = None) -> Resolved:
     """Fetch a model, or check the one that is here. Raises as `read_model`."""
     from shoestring.models import cache
@@ -156,6 +150,14 @@ def load(
     *,
     context: int | None = None,
     batch: int = 1,
+    engine: str | None = None,
+    precision: str | None = None,
+    kv_precision: str | None = None,
+    ram: int | str | None = None,
+    vram: int | str | None = None,
+    trust_remote_code: bool = False,
+    auto: bool = False,
+    check: bool = False,
     in_process: bool = False,
     guard: bool = True,
     progress: Progress | None = None,
@@ -163,36 +165,63 @@ def load(
 ) -> Model:
     """Plan a model and load it in a guarded process of its own, ready to chat.
 
+    Whether it fits is known before a byte of weights is fetched. A GGUF file runs on llama.cpp on the CPU, a checkpoint
+    on transformers.
+
     Args:
-        model: a starter's name, or the path of a `.gguf` file as text or as a path object.
+        model: as for `read_model`.
         context: tokens one conversation may hold, prompt and answer together, fixed while the model is loaded
             (more costs more memory); None: the smaller of the model's own and 4096.
         batch: conversations that can be answered at the same time; each has a whole `context` of its own, so
             the cache grows with it.
+        engine: "llama_cpp" or "transformers"; None: the one for the model's format.
+        precision: of a checkpoint's weights ("bf16", "int8", "nf4"…); None: the best that fits.
+        kv_precision: of the cache ("f16", "q8_0"…).
+        ram: main memory it may use, in bytes or as text ("12GB"); None: what is free.
+        vram: memory of the GPUs together, likewise; 0 loads on the CPU.
+        trust_remote_code: consent to running Python code that the model's authors ship with it. It runs with your
+            rights: read it first.
+        auto: where it does not fit, or fails for memory in spite of its plan, go on with the next smaller plan
+            instead of raising (`Model.steps` tells what was given up).
+        check: ask the loaded model what it must know, and look at its numbers (`Model.check`).
         in_process: run the engine in this process instead: no isolation, no guard, no measured peak.
         guard: False lets it grow past its plan, at the machine's risk.
-        progress: told of bytes while a starter is fetched.
+        progress: told of bytes while something is fetched.
         offline: never use the network.
 
     Raises:
         DoesNotFitError: it does not fit the memory that is free; `alternative` is the nearest plan that does.
+        CheckFailedError: it was loaded, but does not work.
         EngineError, WorkerError: loading failed.
         Else as `plan`.
     """
-    from shoestring.planning.request import whole
+    from shoestring.planning.request import request
 
     loaded = open_model(
         model,
-        Request(
-            whole(context, "context", "tokens") if context is not None else None,
-            whole(batch, "batch", "sequences"),
+        request(
+            context=context,
+            batch=batch,
+            ram=ram,
+            vram=vram,
+            precision=precision,
+            kv_precision=kv_precision,
+            engine=engine,
         ),
+        trust_remote_code=trust_remote_code,
+        auto=auto,
         in_process=in_process,
         guard=guard,
         progress=progress,
         offline=offline,
     )
-    loaded.load()
+    try:
+        loaded.load()
+        if check:
+            loaded.check().raise_if_failed()
+    except BaseException:
+        loaded.close()
+        raise
     return loaded
 
 
@@ -200,6 +229,9 @@ def open_model(
     model: Reference,
     request: Request,
     *,
+    trust_remote_code: bool = False,
+    auto: bool = False,
+    told: Told | None = None,
     worker: WorkerProcess | None = None,
     in_process: bool = False,
     guard: bool = True,
@@ -209,91 +241,37 @@ def open_model(
     """As `load`, but nothing is loaded before the model is used.
 
     Args:
-        worker: one from `prestart`; the model owns it once this returns.
+        told: hears of each step that `auto` takes.
+        worker: one from `prestart`; it is the model's from now on, and ended if there is none.
 
     Raises:
         EngineError: the engine would crash on this processor.
         Else as `load`, but for errors of loading itself.
     """
-    facts = read_model(model, progress=progress, offline=offline)
-    from shoestring.hardware.problems import cpu_problem
+    from shoestring.runtime.early import EarlyWorker
 
-    hardware = _probe()
-    if problem := cpu_problem(hardware.cpu):
-        raise EngineError(problem.what, problem.fix)
-    if facts.format != "gguf":
-        raise EngineError(
-            f"{facts.id} can be planned, but this version loads GGUF files only.",
-            "Give a .gguf file of the model; its plan says how large one would be.",
+    with EarlyWorker(worker) as early:
+        facts = read_model(model, progress=progress, offline=offline)
+        from shoestring.chat.model import Model
+        from shoestring.runtime.opening import open_chosen
+
+        return Model(
+            open_chosen(
+                facts,
+                _probe(),
+                request,
+                early,
+                trust_remote_code=trust_remote_code,
+                auto=auto,
+                told=told,
+                in_process=in_process,
+                guard=guard,
+                progress=progress,
+            )
         )
-    report = _plan_to_load(facts, hardware, request)
-    chosen = report.plans[0]
-    if not chosen.fits:
-        raise _does_not_fit(report)
-    from shoestring.chat.model import Model
-    from shoestring.runtime.session import open_session
-
-    return Model(
-        open_session(
-            facts, chosen, alternatives=report.plans[1:], worker=worker, guard=guard, in_process=in_process
-        )
-    )
-
-
-def _plan_to_load(facts: ModelFacts, hardware: Hardware, request: Request) -> PlanReport:
-    """The plan that a load follows: on the CPU, where this version loads models.
-
-    What earlier loads taught is looked up only where it could change the answer: it costs a tenth of the start.
-    """
-    from shoestring.planning import solver
-
-    on_cpu = replace(hardware, gpus=())
-    report = solver.plan(facts, on_cpu, request, limits=False)
-    headroom, total = report.plans[0].headroom_bytes, report.plans[0].bytes.total
-    if headroom is None or total is None or abs(headroom) > total * _DECISIVE:
-        return report
-    return solver.plan(facts, on_cpu, request, limits=False, calibrations=_calibrations())
 
 
 def _probe() -> Hardware:
     from shoestring.hardware.probe import probe
 
     return probe()
-
-
-def _does_not_fit(report: PlanReport) -> DoesNotFitError:
-    asked = report.plans[0]
-    alternative = next(
-        (plan for plan in report.plans[1:] if plan.fits and _can_be_asked_for(plan, asked)), None
-    )
-    if alternative is None and report.recommended is not None:
-        alternative = report.plans[report.recommended]
-    hint = (
-        "Close other programs, or choose a smaller model."
-        if alternative is None
-        else f"What would fit: {describe_difference(asked, alternative)}."
-    )
-    message = f"{report.model} with a context of {asked.context:,} tokens does not fit. {asked.reason}"
-    return DoesNotFitError(message, hint, plan=asked, alternative=alternative)
-
-
-def _can_be_asked_for(plan: Plan, asked: Plan) -> bool:
-    """Whether a caller of `load` gets this plan by asking for another context or batch."""
-    return plan.settings == replace(asked.settings, context=plan.context, batch=plan.batch)
-
-
-def describe_difference(asked: Plan, alternative: Plan) -> str:
-    """What another plan changes, in words: "a context of 2,048 tokens and a q8_0 cache"."""
-    changes = []
-    if alternative.context != asked.context:
-        changes.append(f"a context of {alternative.context:,} tokens")
-    if alternative.batch != asked.batch:
-        changes.append(f"a batch of {alternative.batch}")
-    if alternative.kv_precision != asked.kv_precision:
-        changes.append(f"a {alternative.kv_precision} cache")
-    ubatch = getattr(alternative.settings, "ubatch", None)
-    if ubatch != getattr(asked.settings, "ubatch", None):
-        changes.append(f"prompts read {ubatch} tokens at a time")
-    if alternative.precision != asked.precision:
-        changes.append(f"{alternative.precision} weights")
-    return " and ".join(changes) or "nothing else"

@@ -8,7 +8,8 @@
     ├── ModelError                 something is wrong with a model
     │   ├── ModelNotFoundError     no model by this name, no file at this path
     │   ├── InvalidModelFileError  the file is not what it claims to be; refused before native code saw it
-    │   └── TemplateError          the model's chat template is broken or refuses the conversation
+    │   ├── TemplateError          the model's chat template is broken or refuses the conversation
+    │   └── CheckFailedError       it was loaded, but its smoke check says that it does not work
     ├── FetchError                 a download failed
     │   ├── NetworkError           the package index or the hub could not be reached
     │   └── CorruptDownloadError   what arrived is not what was pinned
@@ -31,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoestring.chat.check import CheckReport
     from shoestring.planning.base import Plan
 
 
@@ -123,6 +125,18 @@ class TemplateError(ModelError):
     """The model's chat template is broken, costs too much to render, or refuses the conversation."""
 
 
+class CheckFailedError(ModelError):
+    """A model was loaded, but does not work.
+
+    Attributes:
+        report: what its smoke check found.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, *, report: CheckReport) -> None:
+        super().__init__(message, hint)
+        self.report = report
+
+
 class FetchError(ShoestringError):
     """A download failed; nothing half-written was left where models are looked for."""
 
@@ -186,14 +200,25 @@ class WorkerDiedError(WorkerError):
     Attributes:
         exit_code: its exit status; negative for a signal, as in `subprocess`. None if unknown.
         log_tail: the last lines its engine wrote.
+        plan: the plan it was loaded with, where the kernel killed it because memory ran out; else None.
+        alternative: the next smaller plan that fits, or None.
     """
 
     def __init__(
-        self, message: str, hint: str | None = None, *, exit_code: int | None = None, log_tail: str = ""
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        exit_code: int | None = None,
+        log_tail: str = "",
+        plan: Plan | None = None,
+        alternative: Plan | None = None,
     ) -> None:
         super().__init__(message, hint)
         self.exit_code = exit_code
         self.log_tail = log_tail
+        self.plan = plan
+        self.alternative = alternative
 
 
 class MemoryGuardError(WorkerError):

@@ -210,7 +210,7 @@ def test_a_worker_that_grows_past_its_plan_is_stopped_with_the_figures(open_fake
 def test_the_guard_offers_what_would_fit(open_fake: Open, tmp_path: Path) -> None:
     _, smaller = fake_model(tmp_path / "smaller", Script(), context=512)
     growing = Script(reply="x" * 400, bytes_per_token=4 * MiB, token_s=0.01)
-    session = open_fake(growing, alternatives=[smaller])
+    session = open_fake(growing, smaller=lambda failed: [smaller])
     with pytest.raises(MemoryGuardError) as caught:
         text_of(session.generate([1], Sampling()))
     assert caught.value.alternative is smaller

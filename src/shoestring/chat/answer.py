@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from shoestring.engines.base import Event, Finished, FinishReason, Token, TokenLogprob, Usage
+from shoestring.engines.base import Event, Finished, FinishReason, LoadReport, Token, TokenLogprob, Usage
 from shoestring.errors import EngineError
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import MemoryReport, Session
@@ -41,6 +41,7 @@ class Answer:
         plan: what the model was loaded with.
         notes: what the user should know about the text, one sentence each.
         logprobs: of every new token, in order, where they were asked for.
+        load: what loading the model brought, the last time.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Answer:
     plan: Plan
     notes: tuple[str, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
+    load: LoadReport | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -80,7 +82,6 @@ class Stream:
     ) -> None:
         self.text = ""
         self.notes = notes
-        self._logprobs: list[TokenLogprob] = []
         self._session = session
         self._answer: Answer | None = None
         self._pieces = self._run(events)
@@ -115,24 +116,49 @@ class Stream:
         return self._answer
 
     def _run(self, events: Iterator[Event]) -> Generator[str, None, None]:
-        start = time.perf_counter()
-        first_s: float | None = None
+        growing = Growing(self._session, self.notes)
         try:
             for event in events:
-                if isinstance(event, Token):
-                    self._logprobs += event.logprobs
-                    if event.text:  # an end token has only log-probabilities
-                        if first_s is None:
-                            first_s = time.perf_counter() - start
-                        self.text += event.text
-                        yield event.text
-                elif isinstance(event, Finished):
-                    self._answer = self._finished(event, first_s)
+                piece = growing.take(event)
+                self.text = growing.text
+                if piece:
+                    yield piece
+            self._answer = growing.answer
         finally:
             if isinstance(events, Generator):
                 events.close()
 
-    def _finished(self, event: Finished, first_s: float | None) -> Answer:
+
+class Growing:
+    """An answer that grows event by event.
+
+    Attributes:
+        text: what has come so far.
+        answer: the whole, once it is finished.
+    """
+
+    def __init__(self, session: Session, notes: tuple[str, ...] = ()) -> None:
+        self.text = ""
+        self.answer: Answer | None = None
+        self._session = session
+        self._notes = notes
+        self._logprobs: list[TokenLogprob] = []
+        self._start = time.perf_counter()
+        self._first_s: float | None = None
+
+    def take(self, event: Event) -> str:
+        """Add an event; the text that it brought, often none."""
+        if isinstance(event, Finished):
+            self.answer = self._finished(event)
+        if not isinstance(event, Token):
+            return ""
+        self._logprobs += event.logprobs
+        if event.text and self._first_s is None:  # an end token has only log-probabilities
+            self._first_s = time.perf_counter() - self._start
+        self.text += event.text
+        return event.text
+
+    def _finished(self, event: Finished) -> Answer:
         usage, timings = event.usage, event.timings
         return Answer(
             model=self._session.facts.id,
@@ -141,14 +167,15 @@ class Stream:
             usage=usage,
             timings=Timings(
                 load_s=self._session.load_s,
-                time_to_first_token_s=first_s,
+                time_to_first_token_s=self._first_s,
                 prefill_tokens_per_s=_rate(usage.prompt_tokens - usage.cached_tokens, timings.prefill_s),
                 decode_tokens_per_s=_rate(usage.completion_tokens - 1, timings.decode_s),
             ),
             memory=self._session.memory(),
             plan=self._session.plan,
-            notes=self.notes,
+            notes=self._notes,
             logprobs=tuple(self._logprobs),
+            load=self._session.load_report,
         )
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from shoestring.chat import sampling as sampling_rules
 from shoestring.chat.answer import Answer, Stream
 from shoestring.chat.messages import Message, Said, conversation
-from shoestring.engines.base import Event, Sampling, Segment
+from shoestring.engines.base import Event, LoadReport, Sampling, Segment
 from shoestring.errors import UsageError
 from shoestring.models.facts import Kind, ModelFacts, TokenizerFacts
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import Session
+from shoestring.runtime.stepping import Step
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from shoestring.chat.check import CheckReport
     from shoestring.chat.conversation import Conversation
 
 
@@ -46,6 +48,16 @@ class Model:
     def kind(self) -> Kind:
         """`chat`, or `base` for a model that only continues text."""
         return self.facts.kind
+
+    @property
+    def load_report(self) -> LoadReport | None:
+        """What loading it brought, the last time; None before."""
+        return self.session.load_report
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Plans that failed, and what `auto` took instead."""
+        return self.session.steps
 
     def __enter__(self) -> Model:
         return self
@@ -115,12 +127,8 @@ class Model:
             PromptTooLongError: it does not fit the context; nothing is cut.
             EngineError, WorkerError: as `Session.generate`.
         """
-        fallback = None if self.facts.chat_template is None else self.facts.system
-        messages = conversation(said, system=system, fallback=fallback)
-        if self.facts.chat_template is None:
-            text = "\n".join(message.content for message in messages)
-            return self._answer([Segment(text)], sampling, stream, notes=(self._base_note(),))
-        return self._answer(self.render(messages), sampling, stream)
+        notes = (self._base_note(),) if self.facts.chat_template is None else ()
+        return self._answer(self._said(said, system), sampling, stream, notes)
 
     @overload
     def complete(
@@ -134,11 +142,38 @@ class Model:
         self, text: str, *, stream: bool = False, **sampling: Unpack[sampling_rules.SamplingOptions]
     ) -> Answer | Stream:
         """Continue a text as it stands, without any chat format. Arguments and errors as `chat`."""
-        if not isinstance(text, str):
-            raise UsageError(f"The prompt is a {type(text).__name__}, not text.")
-        if not text:
-            raise UsageError("The prompt is empty.", "Give the model a text to continue.")
-        return self._answer([Segment(text)], sampling, stream)
+        return self._answer(_text(text), sampling, stream)
+
+    def chat_batch(
+        self,
+        prompts: Sequence[str | Sequence[Said]],
+        *,
+        system: str | None = None,
+        **sampling: Unpack[sampling_rules.SamplingOptions],
+    ) -> list[Answer]:
+        """Answer many questions or conversations: as many side by side as the `batch` it was loaded with.
+
+        Each answer has its own figures. With a seed, question i of such a group is sampled with seed + i.
+        Arguments and errors as `chat`; nothing is generated where one of them cannot be.
+        """
+        notes = (self._base_note(),) if self.facts.chat_template is None else ()
+        return self._batch([self._said(one, system) for one in _several(prompts)], sampling, notes)
+
+    def complete_batch(
+        self, texts: Sequence[str], **sampling: Unpack[sampling_rules.SamplingOptions]
+    ) -> list[Answer]:
+        """Continue many texts as they stand; else as `chat_batch`."""
+        return self._batch([_text(one) for one in _several(texts)], sampling)
+
+    def check(self) -> CheckReport:
+        """Whether the model works: its chat template, its numbers and an answer that it must know.
+
+        Raises:
+            As `chat`; what is found raises nothing.
+        """
+        from shoestring.chat.check import check
+
+        return check(self)
 
     def conversation(self, *, system: str | None = None) -> Conversation:
         """A conversation that remembers its turns."""
@@ -206,6 +241,25 @@ class Model:
         running = Stream(self.session, events, notes)
         return running if stream else running.answer
 
+    def _said(self, said: str | Sequence[Said], system: str | None) -> list[Segment]:
+        """A conversation in the model's own format; of a base model its text, one message under the other."""
+        fallback = None if self.facts.chat_template is None else self.facts.system
+        messages = conversation(said, system=system, fallback=fallback)
+        if self.facts.chat_template is None:
+            return [Segment("\n".join(message.content for message in messages))]
+        return self.render(messages)
+
+    def _batch(
+        self,
+        prompts: Sequence[Sequence[Segment]],
+        asked: sampling_rules.SamplingOptions,
+        notes: tuple[str, ...] = (),
+    ) -> list[Answer]:
+        from shoestring.chat.batch import answers
+
+        sampling = self.sampling(**asked)
+        return answers(self.session, [self.tokenize(prompt) for prompt in prompts], sampling, notes)
+
     def _base_note(self) -> str:
         return f"{self.facts.id} is a base model: it continues the text instead of answering."
 
@@ -218,6 +272,25 @@ class Model:
         else:
             self.session.load()
         return self.session
+
+
+def _text(text: object) -> list[Segment]:
+    if not isinstance(text, str):
+        raise UsageError(f"The prompt is a {type(text).__name__}, not text.")
+    if not text:
+        raise UsageError("The prompt is empty.", "Give the model a text to continue.")
+    return [Segment(text)]
+
+
+T = TypeVar("T")
+
+
+def _several(prompts: Sequence[T]) -> Sequence[T]:
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        raise UsageError(
+            f"A batch is a list of prompts, not a {type(prompts).__name__}.", "Put them in a list."
+        )
+    return prompts
 
 
 def _name(special_tokens: dict[int, str], token: int | None) -> str:

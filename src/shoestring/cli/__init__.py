@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from shoestring.cli._streams import open_missing
+from shoestring.runtime.early import EarlyWorker
 
-if TYPE_CHECKING:
-    from shoestring.runtime.process import WorkerProcess
+__all__ = ["EarlyWorker", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     early = EarlyWorker()
     try:
         if given[:1] == ["run"] and not {"--help", "-h"} & set(given):
-            early.start()
+            from shoestring.cli._early import likely_engine
+
+            early.start(likely_engine(given))
         from shoestring.cli._app import run_command
 
         status = run_command(given, early)
@@ -33,27 +34,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         early.close()
     sys.exit(status)
-
-
-class EarlyWorker:
-    """A worker that was started before the command line was parsed, so that its imports cost no time.
-
-    Whoever takes it owns it; one that nobody takes is closed.
-    """
-
-    def __init__(self) -> None:
-        self._worker: WorkerProcess | None = None
-
-    def start(self) -> None:
-        from shoestring.runtime.process import prestart
-
-        self._worker = prestart()
-
-    def take(self) -> WorkerProcess | None:
-        worker, self._worker = self._worker, None
-        return worker
-
-    def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None

@@ -2,12 +2,18 @@
 
 A correction is a term of its own in an estimate, so that a load can always tell what the plan said without it:
 corrections are learnt from uncorrected predictions and never build on one another.
+
+Two kinds of loads teach. Full ones that ended in peace tell how far the plans of an engine are off: their median corrects
+all of them. One that ran out of memory, or was stopped by the guard, having held more than was planned, tells only that
+this model at this precision needs at least so much: it raises the plans of these alone, by a quarter at most, until one
+full load of the same, or three of any length, have ended in peace. So a freak spoils one model's plans, and not for long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from shoestring.planning.base import CPU, Estimate, Term
 
@@ -19,6 +25,9 @@ FEWEST = 3
 
 WIDEST = 0.05
 """Largest distance between the quartiles of measured ÷ predicted: wider apart, they say nothing common."""
+
+DISPROVED_BY = 3
+"""Loads of any length that ended in peace after which a failure of the same model counts no more."""
 
 MOST_UP, MOST_DOWN = 0.25, 0.02
 """Bounds of a correction. Down is the dangerous direction: a plan that is too small kills the worker."""
@@ -32,6 +41,9 @@ class Observation:
         predicted_bytes: the plan's total without any correction.
         measured_bytes: the worker's peak.
         full: whether the context was filled and the worker ended in peace; others say nothing of a plan's total.
+        model: what tells models apart, such as (name, bytes of its files).
+        precision: of the weights.
+        ending: `peace`, `memory` (it ran out, or was stopped by the guard), or `other`, which teaches nothing.
     """
 
     engine: str
@@ -39,6 +51,14 @@ class Observation:
     predicted_bytes: int
     measured_bytes: int
     full: bool
+    model: tuple[str, int] = ("", 0)
+    precision: str = ""
+    ending: Literal["peace", "memory", "other"] = "peace"
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it failed for memory having held more than was planned, and not because others took it."""
+        return self.ending == "memory" and 0 < self.predicted_bytes < self.measured_bytes
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,7 @@ class Calibration:
         low, high: its quartiles.
         factor: what a plan is multiplied with: `ratio`, bounded (see `calibrate`).
         largest_bytes: the largest prediction seen; what a larger plan is corrected by stays at that size's.
+        failed: whether it rests on a load of the model itself that ran out of memory.
     """
 
     n: int
@@ -59,18 +80,53 @@ class Calibration:
     high: float
     factor: float
     largest_bytes: int
+    failed: bool = False
 
 
-def calibrations(observations: Iterable[Observation]) -> dict[str, Calibration]:
-    """What there is to learn, by engine: of the engine version that was loaded last.
+def calibrations(
+    observations: Iterable[Observation], model: tuple[str, int] | None = None
+) -> dict[str, Calibration]:
+    """What there is to learn for a model, of the engine versions that were loaded last; `lesson` looks it up.
 
     Args:
         observations: of this machine, oldest first.
+        model: whose own failures count, too.
     """
     found = tuple(observations)
     newest = {each.engine: each.engine_version for each in found}
     learnt = {engine: calibrate(found, engine, version) for engine, version in newest.items()}
-    return {engine: calibration for engine, calibration in learnt.items() if calibration}
+    current = [each for each in found if each.engine_version == newest[each.engine]]
+    learnt |= {
+        _key(engine, precision): _failure(
+            [e for e in current if (e.engine, e.precision) == (engine, precision)], model
+        )
+        for engine, precision in {(each.engine, each.precision) for each in current}
+    }
+    return {key: calibration for key, calibration in learnt.items() if calibration}
+
+
+def lesson(known: Mapping[str, Calibration], engine: str, precision: str) -> Calibration | None:
+    """What `calibrations` found for plans of an engine at a precision: the more cautious of what it has."""
+    found = (known.get(engine), known.get(_key(engine, precision)))
+    return max(filter(None, found), key=lambda each: each.factor, default=None)
+
+
+def _key(engine: str, precision: str) -> str:
+    return f"{engine} at {precision}"
+
+
+def _failure(observations: Sequence[Observation], model: tuple[str, int] | None) -> Calibration | None:
+    """The last failure of a model, of its loads with one engine at one precision; None where later ones disprove it."""
+    own = [each for each in observations if each.model == model]
+    last = next((n for n in reversed(range(len(own))) if own[n].exceeded), None)
+    if last is None:
+        return None
+    since = [each for each in own[last + 1 :] if each.ending == "peace"]
+    if len(since) >= DISPROVED_BY or any(each.full for each in since):
+        return None
+    failed = own[last]
+    ratio = failed.measured_bytes / failed.predicted_bytes
+    return Calibration(1, ratio, ratio, ratio, min(ratio, 1 + MOST_UP), failed.predicted_bytes, failed=True)
 
 
 def calibrate(
@@ -129,6 +185,11 @@ def corrected(estimate: Estimate, calibration: Calibration) -> Estimate:
 
 def sentence(calibration: Calibration) -> str:
     """What was corrected on which grounds, for a plan's notes."""
+    if calibration.failed:
+        return (
+            f"Raised by {_percent(calibration.factor)} %: an earlier load of it on this machine ran out of memory when it "
+            f"held {_percent(calibration.ratio)} % more than planned.".replace("held +", "held ")
+        )
     spread = f"(spread {_percent(calibration.low)} to {_percent(calibration.high)} %)"
     change = _percent(calibration.factor)
     if change == _percent(1):

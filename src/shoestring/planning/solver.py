@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -13,9 +13,9 @@ from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
 from shoestring.planning.base import DISK, Estimate, Method, Plan, PlanReport, Request, TransformersSettings
 from shoestring.planning.building import build
-from shoestring.planning.calibration import Calibration, corrected, sentence
+from shoestring.planning.calibration import Calibration, corrected, lesson, sentence
 from shoestring.planning.candidates import LLAMA_CPP, Candidate, candidates, smaller, smaller_files, unmapped
-from shoestring.planning.placement import Placed, fits, place
+from shoestring.planning.placement import Placed, bytes_left, fits, place
 from shoestring.planning.ranking import good_enough, key, why
 from shoestring.planning.search import largest
 from shoestring.planning.speed import decode_speed
@@ -70,6 +70,19 @@ def plan(
         return solver.training_report()
     _check_batch(request)
     return solver.report(_context(facts, request))
+
+
+def plan_each(
+    found: Iterable[Candidate],
+    facts: ModelFacts,
+    hardware: Hardware,
+    request: Request,
+    *,
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> tuple[Plan, ...]:
+    """A plan for each candidate, in its order, each in its best place; nothing is looked for beside them."""
+    solver = _Solver(facts, hardware, request, False, False, calibrations or {})
+    return tuple(solver.option(candidate).plan for candidate in found)
 
 
 @dataclass(frozen=True)
@@ -179,10 +192,11 @@ class _Solver:
         self, candidate: Candidate, placed: Placed, *, method: Method = "formula", reason: str | None = None
     ) -> _Option:
         notes = [*self.notes, *candidate.notes]
+        learnt = lesson(self.calibrations, candidate.memory.engine, candidate.precision)
         estimate = self.corrected(candidate, placed.estimate)
-        if estimate is not placed.estimate:
+        if learnt is not None and estimate is not placed.estimate:
             placed = replace(placed, estimate=estimate)
-            notes.append(sentence(self.calibrations[candidate.memory.engine]))
+            notes.append(sentence(learnt))
         memory = candidate.memory
         batch = placed.settings.batch
         speed = decode_speed(
@@ -195,7 +209,7 @@ class _Solver:
 
     def corrected(self, candidate: Candidate, estimate: Estimate) -> Estimate:
         """By what earlier loads on this machine taught; as it is where they taught nothing."""
-        calibration = self.calibrations.get(candidate.memory.engine)
+        calibration = lesson(self.calibrations, candidate.memory.engine, candidate.precision)
         return estimate if calibration is None or estimate.missing else corrected(estimate, calibration)
 
     def asked_of_the_engine(self, option: _Option) -> _Option:
@@ -267,35 +281,38 @@ class _Solver:
         limit = self.facts.context_length
         if option.plan.bytes.total is None or not limit:
             return None
-        holds = self.holds(option, "context")
-        if holds(limit):
-            return limit
-        asked = option.plan.context if _fits_by_formula(option.plan) else 0
-        most = -(-limit // CONTEXT_STEP) - 1
-        blocks = largest(most, lambda count: holds(count * CONTEXT_STEP), known=asked // CONTEXT_STEP)
-        return max(blocks * CONTEXT_STEP, asked) or None
+        left, asked = (
+            self.left(option, "context"),
+            option.plan.context if _fits_by_formula(option.plan) else 0,
+        )
+        blocks = largest(
+            -(-limit // CONTEXT_STEP),
+            lambda count: left(min(limit, count * CONTEXT_STEP)),
+            known=asked // CONTEXT_STEP,
+        )
+        return max(min(limit, blocks * CONTEXT_STEP), asked) or None
 
     def largest_batch(self, option: _Option) -> int | None:
         """The most sequences that fit, everything else as it is; None where not one does, or nothing is known."""
         if option.plan.bytes.total is None:
             return None
         known = option.plan.batch if _fits_by_formula(option.plan) else 0
-        return largest(MOST_SEQUENCES, self.holds(option, "batch"), known=known) or None
+        return largest(MOST_SEQUENCES, self.left(option, "batch"), known=known) or None
 
-    def holds(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], bool]:
-        """Whether the plan fits with another context or batch: in its own place, or in any where it does not fit now."""
+    def left(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], int | None]:
+        """What another context or batch leaves: in the plan's own place, or in any where it does not fit now."""
         memory, facts = option.candidate.memory, option.candidate.facts
 
-        def fits_with(value: int) -> bool:
+        def left_with(value: int) -> int | None:
             old = option.placed.settings
             settings = replace(old, context=value) if name == "context" else replace(old, batch=value)
             if option.plan.fits:
                 estimate = memory.estimate(facts, settings, self.hardware, option.placed.assignment)
             else:
                 estimate = self.placed(replace(option.candidate, settings=settings))[1].estimate
-            return fits(self.corrected(option.candidate, estimate), self.budgets)
+            return bytes_left(self.corrected(option.candidate, estimate), self.budgets)
 
-        return fits_with
+        return left_with
 
 
 def _fits_by_formula(plan: Plan) -> bool:

@@ -1,7 +1,8 @@
 """The ledger: every load as an experiment, predicted beside measured, in SQLite.
 
 Only loads whose context was filled tell what a plan's total promises (the peak with the context full);
-shorter ones are kept, marked, and never used to correct later plans.
+shorter ones are kept, marked, and never used to correct later plans. What failed for memory is kept, too, even where
+loading never finished. What both teach: `planning/calibration.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shoestring.paths import state_dir
+from shoestring.planning.base import CPU
 
 if TYPE_CHECKING:
-    from shoestring.planning.calibration import Observation
+    from shoestring.models.facts import ModelFacts
+    from shoestring.planning.calibration import Calibration, Observation
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS loads (
@@ -44,8 +47,14 @@ _LATER = {
     "precision": "TEXT NOT NULL DEFAULT ''",
     "machine": "TEXT NOT NULL DEFAULT ''",
     "correction_bytes": "INTEGER NOT NULL DEFAULT 0",
+    "devices": "TEXT NOT NULL DEFAULT ''",
 }
 """Columns that came after the first release: a ledger without them gets them."""
+_ENDINGS: dict[str, Literal["peace", "memory"]] = {
+    "closed": "peace",
+    "stopped by the guard": "memory",
+    "out of memory": "memory",
+}
 _WAIT_S = 5.0
 _warned = False
 
@@ -61,12 +70,14 @@ class LoadRecord:
 
     Attributes:
         settings: the engine settings, as JSON.
-        predicted_bytes: the plan's peak; `measured_peak_bytes`: the worker's VmHWM.
+        predicted_bytes: the plan's peak in main memory; `measured_peak_bytes`: the worker's VmHWM.
         context_tokens: the longest sequence it held; `context_full`: whether that filled the context.
-        outcome: `closed`, `died` or `stopped by the guard`.
+        load_s: 0 where it never finished.
+        outcome: `closed`, `died`, `stopped by the guard` or `out of memory`.
         precision: of the weights, as the plan named it; empty where that was not kept.
         machine: empty in records of the first release.
         correction_bytes: what of `predicted_bytes` was a correction by earlier loads.
+        devices: those in use, parted by spaces; empty in records of earlier releases, which knew the CPU alone.
     """
 
     model: str
@@ -85,6 +96,7 @@ class LoadRecord:
     precision: str = ""
     machine: str = field(default_factory=this_machine)
     correction_bytes: int = 0
+    devices: str = ""
 
     @property
     def error(self) -> float:
@@ -141,9 +153,12 @@ class Ledger:
                 record.predicted_bytes - record.correction_bytes,
                 record.measured_peak_bytes,
                 record.context_full and record.outcome == "closed",
+                (record.model, record.file_bytes),
+                record.precision,
+                _ENDINGS.get(record.outcome, "other"),
             )
             for record in records
-            if record.machine in here and _are_numbers(record)
+            if record.machine in here and record.devices in ("", CPU) and _are_numbers(record)
         )
 
     @contextmanager
@@ -154,6 +169,13 @@ class Ledger:
             if _missing(database):
                 _add_columns(database)
             yield database
+
+
+def learnt(facts: ModelFacts) -> dict[str, Calibration]:
+    """What earlier loads on this machine teach for plans of a model."""
+    from shoestring.planning.calibration import calibrations
+
+    return calibrations(Ledger().observations(), (facts.id, facts.file_bytes))
 
 
 def _missing(database: sqlite3.Connection) -> list[str]:

@@ -2,71 +2,48 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
-import weakref
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import msgspec
-
-from shoestring.engines.base import Event, Finished, LoadReport, Sampling, Segment
+from shoestring.engines.base import Event, Finished, LoadReport, Sampling, Segment, Token
 from shoestring.engines.registry import has_engine
 from shoestring.errors import (
     EngineError,
     InvalidModelFileError,
     MemoryGuardError,
+    OutOfMemoryError,
     PromptTooLongError,
     UsageError,
     WorkerDiedError,
 )
 from shoestring.hardware.memory import MemoryProbe
 from shoestring.models.facts import ModelFacts
-from shoestring.planning.base import EngineSettings, LlamaCppSettings, Plan
+from shoestring.planning.base import LlamaCppSettings, Plan
 from shoestring.runtime.client import Worker
-from shoestring.runtime.guard import Guard, Stopped, limits_for
+from shoestring.runtime.early import EarlyWorker
+from shoestring.runtime.failures import guard_error, killed_for_memory, without_memory
+from shoestring.runtime.guard import Guard, limits_for
 from shoestring.runtime.in_process import InProcess
+from shoestring.runtime.life import Life
+from shoestring.runtime.memory_report import MemoryReport, main_memory_peak, memory_report
 from shoestring.runtime.process import WorkerProcess, prestart
-from shoestring.runtime.process_memory import read_process_memory
+from shoestring.runtime.stepping import MOST_STEPS, Smaller, Step, Told
 
-if TYPE_CHECKING:
-    from shoestring.runtime.ledger import LoadRecord
+__all__ = ["MemoryReport", "Session", "open_session"]
 
 _LONGEST_TOKEN_BYTES = 256
 """No vocabulary in use has longer tokens; the longest are runs of spaces (162 bytes in smollm2's)."""
-
-_FULL_MARGIN = 64
-"""A context counts as full when at most so many tokens were left unused in one sequence."""
-
-
-@dataclass(frozen=True)
-class MemoryReport:
-    """Predicted beside measured.
-
-    Attributes:
-        predicted_bytes: the plan's peak: with the context full, or while loading where that is higher.
-        measured_peak_bytes: VmHWM of the worker; None where the system does not keep it.
-        error: predicted ÷ measured − 1; None without a measurement.
-        context_tokens: the longest sequence held so far.
-        context_full: whether that filled the context; if not, less than predicted is expected.
-    """
-
-    predicted_bytes: int
-    measured_peak_bytes: int | None
-    error: float | None
-    context_tokens: int
-    context_full: bool
 
 
 def open_session(
     facts: ModelFacts,
     plan: Plan,
     *,
-    alternatives: Sequence[Plan] = (),
+    smaller: Smaller | None = None,
+    auto: bool = False,
+    told: Told | None = None,
     worker: WorkerProcess | None = None,
     guard: bool = True,
     in_process: bool = False,
@@ -74,18 +51,31 @@ def open_session(
     """A session for a plan. Nothing is loaded before `load`, `tokenize` or `generate` asks for it.
 
     Args:
-        alternatives: smaller plans, best first: what an error offers when this one proves too big.
+        smaller: looks for smaller plans once this one has proved too big: what the error offers, or `auto` takes.
+        auto: take what `smaller` finds instead of raising the error, a few times at most.
+        told: hears of each step that `auto` takes.
         worker: one from `prestart`, started for the plan's engine; the session owns it from now on.
         guard: False lets the worker grow past its plan, at the machine's risk.
         in_process: run the engine in this process: no isolation, no guard, no measured peak.
     """
-    return Session(facts, plan, alternatives, worker=worker, guard=guard, in_process=in_process)
+    return Session(
+        facts,
+        plan,
+        smaller=smaller,
+        auto=auto,
+        told=told,
+        worker=worker,
+        guard=guard,
+        in_process=in_process,
+    )
 
 
 class Session:
     """A loaded model. Thread-safe; a context manager. After the worker's death the next call reloads.
 
     Attributes:
+        plan: what it is loaded with; `auto` may change it.
+        steps: those that `auto` took, before this session or in it.
         load_s: seconds the engine took to load, the last time; None before.
         load_report: what that load brought; None before.
     """
@@ -94,22 +84,28 @@ class Session:
         self,
         facts: ModelFacts,
         plan: Plan,
-        alternatives: Sequence[Plan] = (),
         *,
+        steps: Sequence[Step] = (),
+        smaller: Smaller | None = None,
+        auto: bool = False,
+        told: Told | None = None,
         worker: WorkerProcess | None = None,
         guard: bool = True,
         in_process: bool = False,
     ) -> None:
         self.facts = facts
         self.plan = plan
-        self._settings, self._predicted_bytes = _loadable(plan)
+        _check_loadable(plan)
+        self.steps = tuple(steps)
         self.load_s: float | None = None
         self.load_report: LoadReport | None = None
-        self._alternatives = tuple(alternatives)
+        self._smaller = smaller
+        self._auto = auto
+        self._told = told
         self._guarded = guard
         self._in_process = in_process
         self._fresh = worker
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._lock = threading.RLock()
         self._closing = False
         self._validated = [_identity(file) for file in facts.files]
@@ -122,14 +118,15 @@ class Session:
 
     @property
     def predicted_bytes(self) -> int:
-        """The plan's peak, full or while loading: what VmHWM, which keeps the highest of all, will be."""
-        return self._predicted_bytes
+        """The plan's peak in main memory, full or while loading: what VmHWM, which keeps the highest, will be."""
+        return main_memory_peak(self.plan)
 
     def load(self) -> None:
         """Load now instead of at first use.
 
         Raises:
             EngineError: the engine could not load the model.
+            OutOfMemoryError: a device had no memory left for it.
             WorkerDiedError: the worker died while loading.
             MemoryGuardError: the guard stopped it.
         """
@@ -169,6 +166,10 @@ class Session:
             UsageError: no prompts, or more of them than the plan's batch.
             Else as `generate`.
         """
+        self._check(prompts, sampling)
+        return self._generate(prompts, sampling)
+
+    def _check(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
         if not 1 <= len(prompts) <= self.plan.batch:
             raise UsageError(
                 f"{len(prompts):,} prompts at once, but the model was loaded for {self.plan.batch:,} side by side.",
@@ -179,17 +180,12 @@ class Session:
             raise PromptTooLongError(longest, self.plan.context)
         if sampling.max_tokens is not None and sampling.max_tokens < 1:
             raise UsageError(f"An answer of {sampling.max_tokens} tokens is none.", "Ask for 1 or more.")
-        return self._generate(prompts, sampling)
 
     def memory(self) -> MemoryReport:
         """Predicted beside measured, of the worker that runs or ran last."""
         life = self._life
         measured = life.peak_bytes() if life else None
-        tokens = life.context_tokens if life else 0
-        predicted = self._predicted_bytes
-        error = predicted / measured - 1 if measured else None
-        full = tokens >= self.plan.context - _FULL_MARGIN
-        return MemoryReport(predicted, measured, error, tokens, full)
+        return memory_report(self.plan, measured, life.context_tokens if life else 0, self.load_report)
 
     def close(self) -> None:
         """Unload: the worker ends, and every byte it held is free again. A later call would load anew.
@@ -212,7 +208,22 @@ class Session:
             self._lock.release()
 
     def _generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Iterator[tuple[int, Event]]:
-        life = self._loaded()
+        begun = False
+        while True:
+            life = self._loaded()
+            try:
+                for index, event in self._events(life, prompts, sampling):
+                    begun = begun or isinstance(event, Token)
+                    yield index, event
+                return
+            except _FOR_MEMORY as error:
+                if not self._step_down(error) or begun:  # what was told cannot be taken back
+                    raise
+                self._check(prompts, sampling)  # the smaller context must hold them, too
+
+    def _events(
+        self, life: Life, prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> Iterator[tuple[int, Event]]:
         with self._explained(life), closing(life.backend.generate(prompts, sampling)) as events:
             for index, event in events:
                 if isinstance(event, Finished):
@@ -220,21 +231,47 @@ class Session:
                     life.context_tokens = max(life.context_tokens, used)
                 yield index, event
 
-    def _loaded(self) -> _Life:
+    def _loaded(self) -> Life:
         with self._lock:
-            if self._life is not None and self._life.usable:
-                return self._life
+            while True:
+                try:
+                    return self._load_once()
+                except _FOR_MEMORY as error:
+                    if not self._step_down(error):
+                        raise
+
+    def _load_once(self) -> Life:
+        if self._life is not None and self._life.usable:
+            return self._life
+        if self._life is not None:
+            self._life.end("died")
+        self._check_unchanged()
+        self._life = life = self._start()
+        with self._explained(life):
+            if self._closing:
+                life.backend.kill()
+            loaded = life.backend.load(self.facts.files, self.plan.settings)
+        self.load_s = life.load_s = loaded.load_s
+        self.load_report = loaded.report
+        return life
+
+    def _step_down(self, error: OutOfMemoryError | MemoryGuardError | WorkerDiedError) -> bool:
+        """Take the smaller plan that the error offers; whether there is one, and `auto` may."""
+        with self._lock:
+            if not self._auto or error.plan is None:
+                return False
+            if error.plan is not self.plan:  # another thread has stepped down meanwhile
+                return True
+            if error.alternative is None or len(self.steps) == MOST_STEPS or self._closing:
+                return False
             if self._life is not None:
-                self._life.end("died")
-            self._check_unchanged()
-            self._life = life = self._start()
-            with self._explained(life):
-                if self._closing:
-                    life.backend.kill()
-                loaded = life.backend.load(self.facts.files, self._settings)
-            self.load_s = life.load_s = loaded.load_s
-            self.load_report = loaded.report
-            return life
+                self._life.end("out of memory")
+            step = Step(error.message, self.plan, error.alternative)
+            self.plan = error.alternative
+            self.steps += (step,)
+        if self._told is not None:
+            self._told(step)
+        return True
 
     def _check_length(self, segments: Sequence[Segment]) -> None:
         n_bytes = sum(len(segment.text.encode()) for segment in segments)
@@ -250,56 +287,64 @@ class Session:
                     f"{file} has changed since its header was checked.", "Load the model anew."
                 )
 
-    def _start(self) -> _Life:
+    def _start(self) -> Life:
         if self._in_process:
-            return _Life(InProcess(self.plan.engine), None, self)
+            return Life(InProcess(self.plan.engine), None, self.facts, self.plan, self)
         process, self._fresh = self._fresh, None
         if process is None or not process.alive or process.engine != self.plan.engine:
-            if process is not None:
-                process.close()
+            EarlyWorker(process).close()
             process = prestart(self.plan.engine)
         worker = Worker(process)
         probe = MemoryProbe()
         memory = probe.read()
         limits = (
-            limits_for(self._predicted_bytes, memory.limit_bytes or memory.total_bytes)
+            limits_for(self.predicted_bytes, memory.limit_bytes or memory.total_bytes)
             if self._guarded
             else None
         )
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()
-        return _Life(worker, guard, self)
+        return Life(worker, guard, self.facts, self.plan, self)
 
     @contextmanager
-    def _explained(self, life: _Life) -> Iterator[None]:
-        """Turn "the worker is gone" into the guard's words when the guard ended it."""
+    def _explained(self, life: Life) -> Iterator[None]:
+        """Say what became of the worker, and what would need less where memory was the reason."""
+        plan = self.plan
         try:
             yield
         except WorkerDiedError as error:
             stopped = life.guard.stopped if life.guard else None
-            life.end("stopped by the guard" if stopped else "died")
-            if stopped is None:
-                raise
-            raise self._guard_error(stopped) from error
+            if stopped is not None:
+                life.end("stopped by the guard")
+                raise guard_error(plan, stopped, self._alternative(plan)) from error
+            killed = life.killed_for_memory(error)
+            life.end("out of memory" if killed else "died")
+            if killed:
+                raise killed_for_memory(plan, error, self._alternative(plan)) from error
+            raise
+        except OutOfMemoryError as error:
+            life.ran_out = True
+            if life.load_s is None:
+                life.end("out of memory")
+            raise without_memory(plan, error, self._alternative(plan)) from error
         except EngineError:
             if life.load_s is None:  # a worker that failed to load is of no use
                 life.end("died")
             raise
 
-    def _guard_error(self, stopped: Stopped) -> MemoryGuardError:
-        alternative = next((plan for plan in self._alternatives if plan.fits), None)
-        return MemoryGuardError(
-            f"The memory guard stopped the worker: {stopped.reason}.",
-            None if alternative is None else f"What would fit: {alternative.reason}",
-            plan=self.plan,
-            measured_bytes=stopped.resident_bytes,
-            alternative=alternative,
-        )
+    def _alternative(self, plan: Plan) -> Plan | None:
+        """The next smaller plan that this session could load; looked for once the worker has given its memory back."""
+        if self._smaller is None:
+            return None
+        return next((found for found in self._smaller(plan) if found.fits), None)
 
 
-def _loadable(plan: Plan) -> tuple[EngineSettings, int]:
-    """What a load needs of a plan: settings, and the larger of its two peaks in bytes."""
-    total, load_peak = plan.bytes.total, plan.bytes.load_peak
+_FOR_MEMORY = (OutOfMemoryError, MemoryGuardError, WorkerDiedError)
+"""Errors that may be about memory: a `WorkerDiedError` is if it holds a plan."""
+
+
+def _check_loadable(plan: Plan) -> None:
+    """Refuse what this version can plan but not load."""
     if not has_engine(plan.engine):
         raise EngineError(
             f"Plans for {plan.engine} can be made, but not loaded by this version.",
@@ -310,9 +355,7 @@ def _loadable(plan: Plan) -> tuple[EngineSettings, int]:
             "llama.cpp's plans for GPUs can be made, but not loaded by this version.",
             "Plan without GPU memory to load it here.",
         )
-    if total is None or load_peak is None:
-        raise EngineError(f"A model cannot be guarded by a plan without a total. {plan.reason}")
-    return plan.settings, max(total, load_peak)
+    main_memory_peak(plan)
 
 
 def _without_index(events: Iterator[tuple[int, Event]]) -> Iterator[Event]:
@@ -332,80 +375,3 @@ def _identity(file: Path) -> tuple[int, int, int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-class _Life:
-    """One worker's life with the session's model, from its start to its line in the ledger."""
-
-    def __init__(self, backend: Worker | InProcess, guard: Guard | None, session: Session) -> None:
-        self.backend = backend
-        self.guard = guard
-        self.load_s: float | None = None
-        self.context_tokens = 0
-        self._plan = session.plan
-        self._predicted_bytes = session.predicted_bytes
-        self._facts = session.facts
-        self._ended = False
-        self._owner = os.getpid()
-        self._peak_bytes: int | None = None
-        self._finalizer = weakref.finalize(session, backend.close)  # a dropped session unloads, too
-
-    @property
-    def usable(self) -> bool:
-        return not self._ended and self.backend.alive and self.load_s is not None
-
-    def peak_bytes(self) -> int | None:
-        """VmHWM, read now, or as last seen by the guard."""
-        pid = self.backend.pid if not self._ended else None
-        memory = read_process_memory(pid) if pid is not None else None
-        if memory is not None and memory.peak_bytes is not None:
-            self._peak_bytes = memory.peak_bytes
-        seen = self.guard.peak_bytes if self.guard else None
-        return max(filter(None, (self._peak_bytes, seen)), default=None)
-
-    def end(self, outcome: str) -> None:
-        """End the worker and write the ledger. Idempotent. In a forked child the life is its parent's to end."""
-        if self._ended or os.getpid() != self._owner:
-            self._ended = True
-            return
-        measured = self.peak_bytes()
-        self._ended = True
-        if self.guard is not None:
-            self.guard.finish()
-        self._finalizer()
-        if measured is not None and self.load_s is not None:
-            self._record(measured, outcome)
-
-    def _record(self, measured: int, outcome: str) -> None:
-        import sqlite3
-
-        from shoestring.runtime.ledger import Ledger
-
-        try:
-            Ledger().add(self._entry(measured, outcome))
-        except (OSError, sqlite3.Error) as error:
-            # A read-only home must not fail an answer that is already there.
-            logging.getLogger(__name__).warning("The ledger could not be written: %s", error)
-
-    def _entry(self, measured: int, outcome: str) -> LoadRecord:
-        from shoestring.planning.calibration import TERM as CORRECTION
-        from shoestring.runtime.ledger import LoadRecord
-
-        plan = self._plan
-        return LoadRecord(
-            model=self._facts.id,
-            file_bytes=self._facts.file_bytes,
-            engine=plan.engine,
-            engine_version=self.backend.ready.engine_version if self.backend.ready else "unknown",
-            context=plan.context,
-            batch=plan.batch,
-            settings=msgspec.json.encode(plan.settings).decode(),
-            predicted_bytes=self._predicted_bytes,
-            measured_peak_bytes=measured,
-            context_tokens=self.context_tokens,
-            context_full=self.context_tokens >= plan.context - _FULL_MARGIN,
-            load_s=self.load_s or 0.0,
-            outcome=outcome,
-            precision=plan.precision,
-            correction_bytes=plan.terms.get(CORRECTION, 0),
-        )
