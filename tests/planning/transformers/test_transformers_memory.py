@@ -134,10 +134,20 @@ def test_several_sequences_are_taken_to_be_of_one_length_and_the_plan_says_so(
     assert any("padding" in note and "25.2 MB" in note for note in two.notes)
 
 
-def test_4_bit_weights_that_bitsandbytes_cannot_rearrange_have_no_figure_there(
+def test_4_bit_weights_that_bitsandbytes_cannot_rearrange_stay_as_they_were_made(
     facts_of: Callable[[str], ModelFacts],
 ) -> None:
     facts, nf4 = facts_of("gemma-3n-e2b"), replace(SETTINGS, precision="nf4")
     with_bf16 = replace(LAPTOP, cpu=replace(LAPTOP.cpu, features=("avx512_bf16",)))
-    assert "32 rows" in estimate(facts, on(CPU), nf4, with_bf16).missing["weights"]
-    assert "weights" not in estimate(facts, on(CPU), nf4).missing
+    assert estimate(facts, on(CPU), nf4, with_bf16).terms == estimate(facts, on(CPU), nf4).terms
+
+
+def test_weights_that_a_model_takes_out_of_their_layers_are_not_quantised(
+    facts_of: Callable[[str], ModelFacts],
+) -> None:
+    facts = facts_of("mamba-130m")
+    assert (
+        "out of their layers"
+        in estimate(facts, on(CPU), replace(SETTINGS, precision="nf4")).missing["weights"]
+    )
+    assert "weights" not in estimate(facts, on(CPU)).missing

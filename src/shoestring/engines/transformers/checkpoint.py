@@ -34,6 +34,11 @@ def read_config(folder: Path, *, own_code: bool = False) -> Any:
     beside = _code_beside(stated) if not known else {}
     if beside and not own_code:
         raise _no_consent(folder, stated, beside)
+    elsewhere = sorted({value.partition("--")[0] for value in beside.values() if "--" in value})
+    if elsewhere:  # `other/repository--file.Class`
+        raise EngineError(
+            f"This model's code lies in another repository ({', '.join(elsewhere)}), and only code beside the weights is run."
+        )
     if not known and not beside:
         raise EngineError(
             f"transformers {transformers.__version__} does not know the architecture {_name(stated)!r}.",
@@ -47,6 +52,11 @@ def read_config(folder: Path, *, own_code: bool = False) -> Any:
         # One error may wrap another; the inner one says what is wrong, and advice follows its first sentence.
         said = first_line(error.__cause__ or error).partition(". ")[0].rstrip(".")
         raise EngineError(f"transformers cannot read this model's config: {said}.") from error
+
+
+def is_own(config: Any) -> bool:
+    """Whether a config's class came from the files beside the weights."""
+    return type(config).__module__.startswith("transformers_modules")
 
 
 def class_of(config: Any, folder: Path | None = None) -> tuple[Any, Any]:
@@ -75,7 +85,7 @@ def class_of(config: Any, folder: Path | None = None) -> tuple[Any, Any]:
             is_whole = found.config_class is type(config)
             return found, config if is_whole else config.get_text_config()
     own = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM")
-    if folder is not None and own and type(config).__module__.startswith("transformers_modules"):
+    if folder is not None and own and is_own(config):
         return _class_beside(own, folder), config
     raise EngineError(f"transformers has no model that generates text for {config.model_type!r}.")
 
@@ -175,10 +185,6 @@ def _no_consent(folder: Path, stated: dict[str, Any], beside: dict[str, str]) ->
 
 
 def _class_beside(reference: str, folder: Path) -> Any:
-    if "--" in reference:  # `other/repository--file.Class`
-        raise EngineError(
-            f"This model's code lies in another repository ({reference.partition('--')[0]}), which is not looked into."
-        )
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
     try:

@@ -15,6 +15,7 @@ from shoestring.planning.transformers.units import EMBEDDING, EXPERTS, HEAD
 
 _BF16_FROM = (8, 0)
 _NO_BF16 = "{} does not compute in bf16 (compute capability {}.{}, 8.0 is needed); the model is loaded in fp16 instead."
+_PACKED_WHEN_LOADED = frozenset({"int8", "nf4", "nf4-dq", "fp4", "fp4-dq"})
 Place = str | int
 """As accelerate takes it: a GPU's number, `cpu` or `disk`."""
 
@@ -54,7 +55,7 @@ def checked(
     Plans choose the dtype by what is known of the machine; this looks again, where the tensors will lie.
 
     Raises:
-        EngineError: the settings need a GPU that is not there.
+        EngineError: the settings need a GPU that is not there, or a split that the library does not make.
     """
     used = gpus_of(settings)
     if used and max(used) >= len(gpus):
@@ -62,6 +63,13 @@ def checked(
         raise EngineError(
             f"The plan puts parts of the model on GPU {max(used)}, and torch {seen}.",
             "Install the build of torch for this GPU, or plan without it.",
+        )
+    places = {device for _, device in settings.device_map}
+    split = DISK in places or (CPU in places and len(places) > 1)
+    if settings.precision in _PACKED_WHEN_LOADED and split:
+        raise EngineError(
+            f"{settings.precision} weights cannot lie partly in main memory or on the disk: bitsandbytes does not load them so.",
+            "Keep the model whole, or in 16 bits where a part has to lie elsewhere.",
         )
     if settings.attention == "flash_attention_2" and not used:
         raise EngineError("Flash attention 2 runs on GPUs only.", "Leave the attention as it is.")

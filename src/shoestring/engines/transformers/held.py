@@ -59,17 +59,21 @@ def _packed_buffers(module: Any) -> Iterator[tuple[str, Any]]:
     return ((name, buffer) for name, buffer in module._buffers.items() if name in _PACKED_NAMES)
 
 
-def _waiting(model: Any) -> Iterator[Any]:
-    """What accelerate keeps in main memory for a GPU (`AlignDevicesHook.weights_map`)."""
-    loaders = {}
+def offloaded(model: Any) -> list[Any]:
+    """accelerate's maps of what lies outside the devices that compute (`OffloadedWeightsLoader`)."""
+    found = {}
     for module in model.modules():
         weights = getattr(getattr(module, "_hf_hook", None), "weights_map", None)
         loader = getattr(weights, "dataset", weights)  # a module's part of one map for all
-        state = getattr(loader, "state_dict", None)
-        if state:
-            loaders[id(loader)] = state
-    for state in loaders.values():
-        yield from state.values()
+        if loader is not None:
+            found[id(loader)] = loader
+    return list(found.values())
+
+
+def _waiting(model: Any) -> Iterator[Any]:
+    """What waits in main memory for a GPU."""
+    for loader in offloaded(model):
+        yield from (getattr(loader, "state_dict", None) or {}).values()
 
 
 def _scales(attributes: Mapping[str, Any]) -> Iterator[Any]:

@@ -13,11 +13,14 @@ from typing import Any
 from shoestring.engines.base import LoadReport
 from shoestring.engines.transformers import checkpoint, devices
 from shoestring.engines.transformers.failures import as_our_error
+from shoestring.engines.transformers.held import offloaded
 from shoestring.engines.transformers.quantization import dtype_of, quantization_config, settle
 from shoestring.engines.transformers.quiet import quietly
 from shoestring.engines.transformers.report import report
 from shoestring.errors import EngineError, OutOfMemoryError
 from shoestring.planning.base import DISK, TransformersSettings
+from shoestring.planning.transformers.modules import tower
+from shoestring.planning.transformers.weights import can_pack, why_not_quantized
 
 OFFLOAD = "offload"
 _NAMES_SHOWN = 3
@@ -65,7 +68,7 @@ def _load(files: Sequence[Path], settings: TransformersSettings, scratch: Path, 
     folder = files[0].parent
     config = checkpoint.read_config(folder, own_code=settings.trust_remote_code)
     start = time.perf_counter()
-    tokenizer = checkpoint.read_tokenizer(folder, own_code=settings.trust_remote_code)
+    tokenizer = checkpoint.read_tokenizer(folder, own_code=checkpoint.is_own(config))
     give_back()
     middle = time.perf_counter()
     model = _read_model(config, files, settings, scratch, said)
@@ -85,6 +88,11 @@ def _read_model(
     config: Any, files: Sequence[Path], settings: TransformersSettings, scratch: Path, said: list[str]
 ) -> Any:
     settle(config, settings)
+    refused = why_not_quantized(config.get_text_config().model_type, settings.precision)
+    if refused:
+        raise EngineError(
+            f"This model cannot be loaded as {settings.precision}: {refused}", "Load it in 16 bits."
+        )
     model_class, config = checkpoint.class_of(config, files[0].parent)
     options: dict[str, Any] = {
         "dtype": dtype_of(settings),
@@ -110,6 +118,8 @@ def _read_model(
     except RuntimeError as error:
         raise _conversion_error(said) or error from None
     _refuse_incomplete(info, type(model).__name__)
+    _tie_on_disk(model)
+    leave_unpacked_where_needed(model)
     return model
 
 
@@ -138,6 +148,24 @@ def _device_map(model_class: Any, config: Any, settings: TransformersSettings) -
         getattr(empty, "all_tied_weights_keys", {}),
     )
     return devices.by_module(places)
+
+
+def leave_unpacked_where_needed(model: Any) -> None:
+    """Keep bitsandbytes from rearranging 4-bit weights for this CPU where a matrix has a shape at which it stops."""
+    layers = [
+        m for name, m in model.named_modules() if type(m).__name__ == "Linear4bit" and tower(name) is None
+    ]
+    if not all(can_pack(layer.out_features, layer.in_features) for layer in layers):
+        for layer in layers:
+            layer.support_avx512bf16_for_cpu = False
+
+
+def _tie_on_disk(model: Any) -> None:
+    """Let a head that is the embedding be found where that lies on the disk: the library writes it under one name."""
+    for other, name in getattr(model, "all_tied_weights_keys", {}).items():
+        for loader in offloaded(model):
+            if name in loader.index and other not in loader.index:
+                loader.index[other] = loader.index[name]
 
 
 def _refuse_incomplete(info: dict[str, Any], name: str) -> None:

@@ -19,7 +19,13 @@ from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
 from shoestring.planning.transformers.shape import Kinds, kinds
 from shoestring.planning.transformers.units import Part, part_bytes, parts, unit_of
-from shoestring.planning.transformers.weights import buffer_bytes, footprint_bytes, is_quantized
+from shoestring.planning.transformers.weights import (
+    buffer_bytes,
+    can_pack,
+    footprint_bytes,
+    is_quantized,
+    why_not_quantized,
+)
 from shoestring.units import format_bytes
 
 _GGUF = "How transformers holds a GGUF file is not modelled; the llama.cpp engine has figures for it."
@@ -28,10 +34,6 @@ _NO_TOKENIZER = (
 )
 _NOT_SPLIT = "bitsandbytes does not load a model that lies partly in main memory or on the disk, so there is no figure for it."
 _PADDED = "The figures are for sequences of equal length; with padding comes a mask of every pair of tokens, up to {} more."
-_NOT_PACKED = (
-    "On this processor bitsandbytes rearranges 4-bit weights by 32 rows, and stops at a matrix of {} ({})."
-)
-_PACKED_ROWS = 32  # `block_n` of `_convert_weight_packed_for_cpu`
 _EXPERTS_STAY = "Experts are fused into one parameter in memory, which bitsandbytes leaves as it is: {} of the weights stay in {}."
 _QUANTIZED = frozenset({"int8", "nf4", "nf4-dq", "fp4", "fp4-dq"})
 _PACKS_4BIT = "avx512_bf16"
@@ -69,6 +71,11 @@ class _Known:
     @cached_property
     def footprint(self) -> int:
         return footprint_bytes(self.facts, self.settings.precision, self.settings.compute_dtype)
+
+    @cached_property
+    def can_pack(self) -> bool:
+        """Whether every 4-bit matrix of the text model can be rearranged for the CPU; else none is."""
+        return all(can_pack(m.out_features, m.in_features) for m in self.quantized if m.tower is None)
 
     @cached_property
     def buffers(self) -> int:
@@ -111,8 +118,8 @@ class TransformersMemory:
         self, facts: ModelFacts, settings: TransformersSettings, hardware: Hardware
     ) -> tuple[Unit, ...]:
         """Towers, the embedding, every block, a block's experts apart from it, and the final norm with the head."""
-        packed = not hardware.gpus and _packs(hardware)
         known = self.known(facts, settings)
+        packed = not hardware.gpus and _packs(hardware, known)
         weights = known.packed_weights if packed else known.weights
         return tuple(unit_of(p, n, facts, settings) for p, n in zip(known.parts, weights, strict=True))
 
@@ -127,8 +134,8 @@ class TransformersMemory:
         return _Estimator(facts, settings, hardware, assignment, self.known(facts, settings)).estimate()
 
 
-def _packs(hardware: Hardware) -> bool:
-    return _PACKS_4BIT in hardware.cpu.features
+def _packs(hardware: Hardware, known: _Known) -> bool:
+    return _PACKS_4BIT in hardware.cpu.features and known.can_pack
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ class _Estimator:
     @property
     def packed(self) -> bool:
         """Whether 4-bit weights get rearranged at first use."""
-        return not self.gpus and _packs(self.hardware)
+        return not self.gpus and _packs(self.hardware, self.known)
 
     @cached_property
     def working_memory(self) -> Compute:
@@ -171,7 +178,7 @@ class _Estimator:
             self.settings,
             self.known.kinds,
             on_cpu=not self.gpus,
-            packs_4bit=_packs(self.hardware),
+            packs_4bit=_packs(self.hardware, self.known),
         )
 
     def missing(self) -> dict[Group, str]:
@@ -180,9 +187,9 @@ class _Estimator:
         found: dict[Group, str] = {}
         if self.settings.precision in _QUANTIZED and self.gpus and {CPU, DISK} & set(self.assignment):
             found["weights"] = _NOT_SPLIT
-        refused = self.refused_by_packing()
+        refused = why_not_quantized(self.facts.architecture, self.settings.precision)
         if refused:
-            found["weights"] = _NOT_PACKED.format(refused.out_features, refused.name)
+            found["weights"] = refused
         unknown = " ".join(self.facts.not_understood)
         if cache_bytes(self.facts, self.settings) is None or not self.facts.layers:
             found["kv_cache"] = unknown or "How this model's layers keep their context is not known."
@@ -191,13 +198,6 @@ class _Estimator:
         if self.facts.tokenizer is None:
             found["runtime"] = _NO_TOKENIZER
         return found
-
-    def refused_by_packing(self) -> Module | None:
-        """The first matrix that cannot be rearranged, where 4-bit weights are."""
-        if not (self.packed and self.settings.precision.startswith(("nf4", "fp4"))):
-            return None
-        own = (m for m in self.known.quantized if m.tower is None)
-        return next((m for m in own if m.out_features % _PACKED_ROWS), None)
 
     def weights(self) -> Iterator[Term]:
         held: dict[str, int] = defaultdict(int)

@@ -21,7 +21,7 @@ BLOCK, NESTED_BLOCK = 64, 256
 """Weights that share a 4-bit scale; scales that share a scale where they are quantised again."""
 
 _CODE_4BIT = 16 * 4  # the sixteen values of nf4 or fp4, a table a module
-_CODE_NESTED = 256 * 4  # the 8-bit values of quantised scales, one table for all modules
+_CODE_NESTED = 256 * 4  # the 8-bit values of quantised scales, copied for every module
 _OFFSET = 4  # the mean of a module's scales, kept apart
 _DTYPE_BYTES: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 
@@ -102,14 +102,14 @@ def module_bytes(
 def scale_bytes(parameters: int, *, double: bool, packed_for_cpu: bool = False) -> int:
     """Bytes of the statistics beside one packed 4-bit matrix.
 
-    One fp32 a block of 64; with double quantisation one byte a block, one fp32 for 256 of those, and their mean.
+    One fp32 a block of 64; with double quantisation one byte a block, one fp32 for 256 of those, their mean and a table.
     """
     blocks = -(-parameters // BLOCK)
     if packed_for_cpu:
         return 2 * blocks + _CODE_4BIT
     if not double:
         return 4 * blocks + _CODE_4BIT
-    return blocks + 4 * -(-blocks // NESTED_BLOCK) + _OFFSET + _CODE_4BIT
+    return blocks + 4 * -(-blocks // NESTED_BLOCK) + _OFFSET + _CODE_4BIT + _CODE_NESTED
 
 
 def is_quantized(module: Module, facts: ModelFacts, precision: Precision) -> bool:
@@ -124,15 +124,30 @@ def is_quantized(module: Module, facts: ModelFacts, precision: Precision) -> boo
     return not (last and last.search(module.name))
 
 
+_MULTIPLIED_BARE = frozenset({"mamba", "falcon_mamba", "jamba"})
+"""Their code multiplies with a linear layer's weight without calling the layer (`dt_proj.weight @ …`)."""
+
+
+def why_not_quantized(architecture: str, precision: Precision) -> str | None:
+    """Why bitsandbytes cannot hold an architecture's weights, in a sentence; None where it can."""
+    if precision in (*_DTYPE_BYTES, "stored") or architecture not in _MULTIPLIED_BARE:
+        return None
+    return f"transformers' code for {architecture} takes weights out of their layers, which packed ones do not allow."
+
+
+def can_pack(rows: int, columns: int) -> bool:
+    """Whether bitsandbytes can rearrange a 4-bit matrix for the CPU (`_convert_weight_packed_for_cpu`): rows by 32,
+    with whole blocks of scales in each. It stops at others, so the engine has it leave such a model as it is."""
+    return rows % 32 == 0 and columns % BLOCK == 0
+
+
 def weights_bytes(
     facts: ModelFacts, precision: Precision, dtype: ComputeDtype, *, on_cpu: bool = False
 ) -> int:
     """Bytes that a model's weights take, scales and tables included, its buffers not."""
     if precision == "stored":
         return stored_bytes(facts)
-    found = [module_bytes(m, facts, precision, dtype, on_cpu=on_cpu) for m in modules(facts)]
-    nested = _CODE_NESTED if precision.endswith("-dq") and not on_cpu and any(b.packed for b in found) else 0
-    return sum(b.held for b in found) + nested
+    return sum(module_bytes(m, facts, precision, dtype, on_cpu=on_cpu).held for m in modules(facts))
 
 
 def footprint_bytes(facts: ModelFacts, precision: Precision, dtype: ComputeDtype) -> int:
