@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from shoestring.models.reference import resolve
 
@@ -27,6 +28,7 @@ def write(folder: Path) -> Path:
     options = {"gguf_file": gguf.name}
     model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.bfloat16, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, **options)
+    _split_digits(tokenizer.backend_tokenizer)
     # The model remembers that it was quantised and would refuse to be saved.
     del model.config.quantization_config
     model.hf_quantizer = None
@@ -35,6 +37,14 @@ def write(folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _split_digits(tokens: Any) -> None:
+    """What the model's own tokenizer does first, and reading the GGUF forgets: every digit stands alone."""
+    from tokenizers import pre_tokenizers
+
+    apart = pre_tokenizers.Digits(individual_digits=True)
+    tokens.pre_tokenizer = pre_tokenizers.Sequence([apart, pre_tokenizers.ByteLevel(add_prefix_space=False)])
 
 
 if __name__ == "__main__":
