@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -221,7 +221,7 @@ def _check_syntax(source: str, path: Path) -> None:
         line = getattr(fault, "lineno", None)
         where = f", line {line}" if line else ""
         raise TemplateError(
-            f"{path.name} is not a chat template{where}: {fault or type(fault).__name__}.",
+            f"{path.name} is not a chat template{where}: {str(fault) or type(fault).__name__}.",
             "Give a file with the template's Jinja source, as models keep it in chat_template.jinja.",
         ) from fault
 
