@@ -71,6 +71,8 @@ in zwei Wochen | 2026-11-26
 am 3. März | 2027-03-03
 bis 03.04. | 2027-04-03
 bis Monatsende | 2026-11-30
+Bis Monatsende die Steuer abgeben | 2026-11-30
+By the end of the month send the invoices | 2026-11-30
 Freitag nächster Woche | 2026-11-20
 am Freitag, 20. November 2026 um 14.30 Uhr | 2026-11-20 14:30
 Envoyer le rapport d'ici vendredi | 2026-11-13

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -71,13 +72,17 @@ def due_in(words: str, now: datetime) -> tuple[Moment | None, str | None]:
 def now_here() -> datetime:
     """The present moment in this machine's time zone, by its name: with its changes of the clock.
 
+    A machine that names no zone runs in UTC, as POSIX has it.
+
     Raises:
         TaskError: the machine does not tell its zone.
     """
-    from tzlocal import get_localzone
+    from tzlocal import reload_localzone
 
     try:
-        return datetime.now(get_localzone())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a machine that names no zone, or two of them
+            return datetime.now(reload_localzone())
     except (LookupError, ValueError, OSError) as error:
         raise TaskError(
             f"This machine's time zone is not known: {error}",

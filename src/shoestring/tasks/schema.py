@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import JSON, Column, Date, DateTime, MetaData, SmallInteger, String, Table, Text
 from sqlalchemy.engine import Dialect, RowMapping
 from sqlalchemy.types import TypeDecorator
+from tzlocal import reload_localzone
 
 from shoestring.tasks.base import Priority, Status, Task
 
@@ -113,6 +114,8 @@ def _zone_name(zone: tzinfo | None) -> str:
 
 def _zone(name: str) -> tzinfo:
     """The zone by its name; UTC where this machine does not know it: the moment stays the same."""
+    if name == "local":  # what tzlocal calls a zone that the machine has as a file without a name
+        return reload_localzone()
     if name[:1] in "+-":
         return timezone(timedelta(minutes=int(name)))
     try:

@@ -110,6 +110,11 @@ SPANISH = Language(
         Pattern(
             "(?:a |el )?(?:fin|final|finales) (?:de la |del |de este |de esta |de ){period}",
             days.end_of_this,
+            needs_lead=True,
+        ),
+        Pattern(
+            "(?:a |el )?(?:fin|final|finales) (?:de la |del |de este |de esta |de ){period}",
+            days.end_of_this,
             weak=True,
         ),
         Pattern("(?:a |el )?(?:fin|final|finales) de la próxima {period}", days.end_of_next),
@@ -130,10 +135,10 @@ SPANISH = Language(
             days.weekday_of_month,
         ),
         Pattern("{month}(?: (?:de )?{year})?", days.vague, needs_lead=True),
-        Pattern("(?:la |el )?(?:próximo|próxima) {period}", days.vague, weak=True),
-        Pattern("(?:la |el )?{period} (?:que viene|próximo|próxima)", days.vague, weak=True),
-        Pattern("(?:esta|este) {period}", days.vague, weak=True),
-        Pattern("(?:el |este )?fin de semana", days.vague, weak=True),
+        Pattern("(?:la |el )?(?:próximo|próxima) {period}", days.vague),
+        Pattern("(?:la |el )?{period} (?:que viene|próximo|próxima)", days.vague),
+        Pattern("(?:esta|este) {period}", days.vague),
+        Pattern("(?:el |este )?fin de semana", days.vague),
         Pattern("{hourword}(?::{minute})? {daypart}", clocks.hour_of_part),
         Pattern(
             "(?:a las|a la|antes de las|hacia las|sobre las) {hourword}(?: horas)?",
