@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from shoestring.cli._answer import finish, show
+from shoestring.cli._load import loaded
 from shoestring.cli._output import say
 from shoestring.errors import PromptTooLongError, ShoestringError
 
@@ -25,22 +26,27 @@ _ENDS = ("bye", "exit", "quit")
 _HELP = "/help shows this · /bye, /exit, /quit or Ctrl-D ends · Ctrl-C stops an answer or clears the line"
 
 
-def chat(model: Model, system: str | None, sampling: SamplingOptions) -> None:
-    """Answer line by line. Ctrl-C stops an answer, not the chat; twice in a row at the prompt it ends the chat."""
+def chat(model: Model, system: str | None, sampling: SamplingOptions, *, verbose: bool = False) -> None:
+    """Answer line by line, and tell what loading brought before the first answer. Ctrl-C stops an answer, not the chat; twice in a row at the prompt it ends the chat."""
     interactive = sys.stdin.isatty()
     if interactive:
         _greet(model)
     elif model.kind == "base":
         say(_base_sentence(model))
     conversation = model.conversation(system=system) if model.kind == "chat" else None
+    told = False
     for line in _lines(interactive):
         if not line.strip():
             continue
         try:
             if conversation is None:
-                _answer(model.chat(line, system=system, stream=True, **sampling))
+                stream = model.chat(line, system=system, stream=True, **sampling)
             else:
-                _answer(conversation.say(line, **sampling))
+                stream = conversation.say(line, **sampling)
+            if not told:
+                loaded(model, verbose=verbose)
+                told = True
+            _answer(stream)
         except ShoestringError as error:
             if not interactive:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 _KNOWN = ("llama_cpp", "transformers")
 _HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@[\w.-]+)?")
@@ -16,11 +17,15 @@ def likely_engine(arguments: Sequence[str]) -> str:
         named = following if word == "--engine" else word.removeprefix("--engine=")
         if named in _KNOWN and named != word:
             return named
-    words = [word for word in arguments[1:] if not word.startswith("-") and len(word) < 1000]
-    is_checkpoint = any(
-        os.path.isfile(os.path.join(word, "config.json")) or _is_cached(word) for word in words
-    )  # noqa: PTH113, PTH118
-    return "transformers" if is_checkpoint else "llama_cpp"
+    words = [word for word in arguments[1:] if not word.startswith("-")]
+    return "transformers" if any(_is_checkpoint(word) or _is_cached(word) for word in words) else "llama_cpp"
+
+
+def _is_checkpoint(word: str) -> bool:
+    try:
+        return Path(word, "config.json").is_file()
+    except (OSError, ValueError):  # a prompt may be longer than any path, or no path at all
+        return False
 
 
 def _is_cached(word: str) -> bool:
@@ -28,21 +33,12 @@ def _is_cached(word: str) -> bool:
     named = _HUB.fullmatch(word)
     if named is None:
         return False
-    import glob
-
-    folder = f"models--{named['repo'].replace('/', '--')}"
-    return bool(glob.glob(os.path.join(glob.escape(_hub_cache()), folder, "snapshots", "*", "config.json")))  # noqa: PTH118, PTH207
+    snapshots = _hub_cache() / f"models--{named['repo'].replace('/', '--')}" / "snapshots"
+    return any(snapshots.glob("*/config.json"))
 
 
-def _hub_cache() -> str:
+def _hub_cache() -> Path:
     """As in huggingface_hub's `constants.py`."""
-    environment = os.environ
-    home = environment.get("HF_HOME") or os.path.join(  # noqa: PTH118
-        environment.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
-    )
-    cache = (
-        environment.get("HF_HUB_CACHE")
-        or environment.get("HUGGINGFACE_HUB_CACHE")
-        or os.path.join(home, "hub")
-    )  # noqa: PTH118
-    return os.path.expanduser(cache)  # noqa: PTH111
+    known = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    return Path(known or f"{home}/hub").expanduser()

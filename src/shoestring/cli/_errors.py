@@ -20,6 +20,7 @@ _STATUS: tuple[tuple[type[errors.ShoestringError], int], ...] = (
     (errors.AccessError, ACCESS),
     (errors.DoesNotFitError, DOES_NOT_FIT),
     (errors.MemoryGuardError, DOES_NOT_FIT),
+    (errors.OutOfMemoryError, DOES_NOT_FIT),
 )
 _ISSUES = "the project's issue tracker"
 
@@ -102,11 +103,16 @@ def _print(kind: str, message: str, hint: str | None, command: str | None, as_js
 def _next_command(error: errors.ShoestringError, arguments: Sequence[str]) -> str | None:
     """The next command to type, where there is an obvious one."""
     model = next((word for word in arguments[1:] if not word.startswith("-")), "")
-    if isinstance(error, errors.DoesNotFitError) and error.plan is not None and error.alternative is not None:
-        asked, fits = error.plan.context, error.alternative.context
-        if fits < asked:
-            return shlex.join(["shoestring", "run", model, "--context", str(fits)])
-    if isinstance(error, (errors.DoesNotFitError, errors.MemoryGuardError, errors.PromptTooLongError)):
+    asked, fits = getattr(error, "plan", None), getattr(error, "alternative", None)
+    if arguments[:1] == ["run"] and asked is not None and fits is not None:
+        from shoestring.cli._alternative import command
+
+        if found := command(arguments, asked, fits):
+            return found
+    if isinstance(
+        error,
+        (errors.DoesNotFitError, errors.MemoryGuardError, errors.OutOfMemoryError, errors.PromptTooLongError),
+    ):
         return shlex.join(["shoestring", "plan", model])
     if isinstance(error, errors.TaskNotFoundError):
         return "shoestring task list"

@@ -32,18 +32,12 @@ if TYPE_CHECKING:
 @click.command()
 @_options.model
 @click.option("--hardware", metavar="NAME", help="Plan for a named machine, such as t4 or laptop-16gb.")
-@click.option(
-    "--ram", metavar="SIZE", help="Main memory to plan with, such as 12GB.  [default: what is free]"
-)
-@click.option("--vram", metavar="SIZE", help="GPU memory to plan with, such as 15GB; 0 plans without a GPU.")
+@_options.ram
+@_options.vram
 @_options.context
 @click.option("--batch", type=int, metavar="N", help="Sequences side by side; in training, examples a step.")
-@click.option(
-    "--precision",
-    metavar="NAME",
-    help="Of the weights: bf16, int8, nf4, Q4_K_M…  [default: the best that fits]",
-)
-@click.option("--kv", "kv_precision", metavar="NAME", help="Of the KV cache: f16, q8_0, q4_0…")
+@_options.precision
+@_options.kv_precision
 @click.option("--engine", metavar="NAME", help="llama_cpp, transformers or vllm.  [default: the best]")
 @click.option(
     "--for", "purpose", default="inference", show_default=True, metavar="PURPOSE",
@@ -51,6 +45,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--at-least", "quality_floor", metavar="NAME", help="Recommend no precision below this one.")
 @click.option("--exact", is_flag=True, help="Ask the engine for its figures (a dry run, seconds).")
+@_options.offline
 @_options.as_json
 def plan(
     model: str,
@@ -65,19 +60,20 @@ def plan(
     purpose: str,
     quality_floor: str | None,
     exact: bool,
+    offline: bool,
     as_json: bool,
 ) -> int:
     """Show how much memory a model needs, whether it fits, and what would.
 
-    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json,
-    tokenizer.json and safetensors files, of which the headers are enough. No weights are read. Sizes are decimal: GB is
-    10⁹ bytes. The exit status is 3 when what was asked for does not fit, or nobody can say whether it does.
+    MODEL is a name (see `shoestring models list`), a model of the Hugging Face hub (org/name), the path of a .gguf file,
+    or a folder with config.json, tokenizer.json and safetensors files. Headers are enough: no weights are read or
+    fetched. Sizes are decimal: GB is 10⁹ bytes. The exit status is 3 when what was asked for does not fit, or nobody can say whether it does.
 
     \b
     Examples:
       shoestring plan smollm2
       shoestring plan smollm2 --context 8192 --ram 512MB
-      shoestring plan ./Llama-3-8B --hardware t4
+      shoestring plan org/name --hardware t4
       shoestring plan ./Llama-3-8B --hardware rtx-3060 --precision Q4_K_M --batch 4
       shoestring plan ./Llama-3-8B --hardware t4 --for qlora --context 1024 --batch 16
     """
@@ -100,6 +96,7 @@ def plan(
             quality_floor=quality_floor,
             exact=exact,
             progress=progress,
+            offline=offline,
         )
     present(found, view, as_json=as_json)
     return 0 if found.recommended == 0 else DOES_NOT_FIT
