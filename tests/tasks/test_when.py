@@ -98,6 +98,7 @@ el lunes a las 14:30 | 2026-11-16 14:30
 REPEATED = """
 every Monday at 9am | 2026-11-16 09:00 | FREQ=WEEKLY;BYDAY=MO
 On Mondays | 2026-11-16 | FREQ=WEEKLY;BYDAY=MO
+weekly on Mondays | 2026-11-16 | FREQ=WEEKLY;BYDAY=MO
 every other Tuesday | 2026-11-17 | FREQ=WEEKLY;INTERVAL=2;BYDAY=TU
 weekdays at 8am | 2026-11-13 08:00 | FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR
 every mon, wed and fri at 18:00 | 2026-11-13 18:00 | FREQ=WEEKLY;BYDAY=MO,WE,FR
@@ -162,6 +163,22 @@ by 2027-02-30
 on November 10
 Call Bob tomorrow and Anna on Saturday
 two hours before noon
+trip from 3 to 5 December
+3rd to 5th of December
+on 3 and 4 December
+8 to 10 pm tomorrow
+tomorrow or the day after
+in an hour and a half
+in 2 hours and 30 minutes
+half past 8 pm
+quarter to 8 pm on Friday
+a week on Friday
+twice daily
+halb 9 Uhr
+um 8 Uhr dreißig
+demain à 8h et demie
+demain à 9h moins le quart
+mañana a las 8 y media de la tarde
 at 8am
 in 9999 years
 every 2 weeks
@@ -202,6 +219,7 @@ yesterday | 2026-11-11 | has passed
 
 SILENT = """
 I may call May
+some Monday
 the 5 may be late
 Sit on the second chair
 wait a second

@@ -175,7 +175,8 @@ class Language:
         weeks_from_sunday: a week may begin on Sunday.
         month_first: 3/4 may be the fourth of March.
         repeating: words that make a recurrence of what follows (`every`).
-        shifting: words that, after a day, make another one of it (`the Friday after next`).
+        shifting: words that, after a day or a time, make another one of it (`the Friday after next`).
+        preceding: words that, before it, do the same (`half past 8 pm`).
         unhandled: words that limit what is repeated in a way that is not understood (`except`).
     """
 
@@ -186,6 +187,7 @@ class Language:
     common: frozenset[str]
     repeating: str
     shifting: str
+    preceding: str
     unhandled: str
     fragments: Mapping[str, str] = field(default_factory=dict)
     blocked: frozenset[str] = frozenset()

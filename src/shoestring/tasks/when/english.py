@@ -94,11 +94,27 @@ ENGLISH = Language(
         "Month": _CAPITAL_MONTH,
     },
     blocked=frozenset(
-        {"black", "good", "casual", "cyber", "easter", "ash", "shrove", "palm", "fat", "happy", "super"}
+        {
+            "black",
+            "good",
+            "casual",
+            "cyber",
+            "easter",
+            "ash",
+            "shrove",
+            "palm",
+            "fat",
+            "happy",
+            "super",
+            "some",
+            "any",
+        }
     ),
     common=words("the to and of my for with is call buy send please a at by on every this next"),
     repeating="every|each",
-    shifting="after next|after that|week|fortnight|or so|or later|or earlier",
+    shifting=r"after next|after that|week|fortnight|or so|or later|or earlier|or the day after|and a half|and \w+ "
+    r"(?:minutes?|mins?|hours?|days?|weeks?|months?)",
+    preceding="half past|half|quarter past|quarter to|past|weeks|a week|one week|fortnight",
     unhandled=r"until|till|through|thru|except|unless|excluding|but not|starting|beginning",
     patterns=(
         *FIGURES,
@@ -124,6 +140,7 @@ ENGLISH = Language(
         Pattern("(?:the )?end of {month}(?:,? {year})?", days.end_of_month),
         Pattern("the {nth}", days.day_of_month, needs_lead=True, weak=True),
         Pattern("{anyday},? (?:the )?{nth}", days.weekday_and_day, weak=True),
+        Pattern("the {nth} of (?:the|this) month", days.day_of_month),
         Pattern("the {nth} of next month", days.day_of_next_month),
         Pattern(r"(?:the )?{day} (?:of )?{Month}\.?(?:,? {year})?", days.day_and_month),
         Pattern(r"(?:the )?{nth} (?:of )?{Month}\.?(?:,? {year})?", days.day_and_month),
@@ -173,11 +190,13 @@ ENGLISH = Language(
         Pattern(
             "(?:on |at |by )?(?:the )?(?:last day|end) of (?:each|every) month", repeats.last_day, leads=False
         ),
+        Pattern("(?:on )?every last day of the month", repeats.last_day, leads=False),
         Pattern("(?:on )?every {day} (?:of )?{month}", repeats.yearly_day, leads=False),
         Pattern("(?:on )?every {month} (?:the )?{day}", repeats.yearly_day, leads=False),
         Pattern("every weekend|(?:on )?weekends", repeats.unclear, leads=False),
         Pattern("(?:bi-?weekly|bi-?monthly|fortnightly)", repeats.unclear, leads=False, weak=True),
         Pattern("(?:twice|{number} times) (?:a|per|every|each) {unit}", repeats.unclear, leads=False),
+        Pattern("(?:twice|{number} times) {adverb}", repeats.unclear, leads=False),
         Pattern("{number} times", repeats.times, leads=False, weak=True),
         Pattern("for (?:the next )?{number} {unit}", repeats.lasting, leads=False, weak=True),
     ),

@@ -131,9 +131,9 @@ def _adjacent(message: str, first: Found, second: Found) -> bool:
 
 @lru_cache(maxsize=1)
 def _context() -> Context:
-    repeating, shifting, unhandled = (
+    repeating, shifting, preceding, unhandled = (
         "|".join(getattr(language, name) for language in LANGUAGES)
-        for name in ("repeating", "shifting", "unhandled")
+        for name in ("repeating", "shifting", "preceding", "unhandled")
     )
     units = alternatives({unit for language in LANGUAGES for unit in language.words["unit"]})
-    return Context(repeating, shifting, unhandled, units)
+    return Context(repeating, shifting, preceding, unhandled, units)

@@ -83,7 +83,9 @@ FRENCH = Language(
     fragments={"after_lead": " ", "suffix": "er", "joiner": "(?:~,~| et )(?:le |les )?"},
     common=words("le la les des et pour une un du de avec appeler envoyer ce chaque tous toutes avant"),
     repeating="chaque|tous les|toutes les",
-    shifting="en huit|en quinze|d['’]après|ou plus tard|ou avant",
+    shifting=r"en huit|en quinze|d['’]après|ou plus tard|ou avant|et demie?|et quart|moins|et \w+ "
+    r"(?:minutes?|heures?|jours?|semaines?)",
+    preceding="quinze|huit",
     unhandled="jusqu['’]\\w*|sauf|excepté|à partir|dès",
     patterns=(
         *FIGURES,

@@ -88,7 +88,9 @@ GERMAN = Language(
     blocked=frozenset({"schwarzer", "karfreitag"}),
     common=words("der die das und den dem ein eine bitte mit für zum zur bis am im an nicht mich anrufen"),
     repeating="jede[nrsm]?|alle",
-    shifting="in einer Woche|in \\w+ Wochen|oder später|oder früher",
+    shifting=r"in einer Woche|in \w+ Wochen|oder später|oder früher|oder übermorgen|und eine halbe|und \w+ "
+    r"(?:Minuten?|Stunden?|Tagen?|Wochen?)|dreißig|dreissig|fünfzehn|zwanzig|zehn|fünf|fünfundvierzig|vierzig",
+    preceding="halb|viertel|dreiviertel|viertel vor|viertel nach|kurz vor|kurz nach",
     unhandled="bis|außer|ausser|ab|beginnend|nicht",
     patterns=(
         *FIGURES,

@@ -27,6 +27,13 @@ class Answer:
 _ZONES = r"(?:UTC|GMT|Z|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|IST|JST|AES?T|MES?Z|MEZ)\b|[+-]\d\d"
 """Names of time zones that may follow an hour: several places share the shorter ones."""
 
+_RANGE = re.compile(
+    r"\d(?:st|nd|rd|th|er|\.|º)?(?:\s{1,4}(?:to|and|or|bis|und|oder|et|ou|à|au|y|o|a|al)\s{1,4}|\s{0,4}[-–]\s{0,4})"
+    r"(?:the\s{1,4}|le\s{1,4}|el\s{1,4}|zum\s{1,4})?$",
+    re.IGNORECASE,
+)
+"""The beginning of a range whose end the pieces are: `from 3 to` 5 December."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -34,6 +41,7 @@ class Context:
 
     repeating: str
     shifting: str
+    preceding: str
     unhandled: str
     units: str
 
@@ -57,6 +65,8 @@ def _in_context(answer: Answer, cluster: Sequence[Found], message: str, context:
         return Answer(question="How does it repeat?")
     if cluster[0].lead is not Lead.PLAIN and _ends(before, context.units):
         return Answer(question="When is it due?")
+    if _ends(before, context.preceding) or _RANGE.search(before):
+        return Answer(question="Which day or time is meant?")
     if _begins(after, context.shifting):
         return Answer(question="Which day is meant?")
     if isinstance(answer.due, datetime) and re.match(rf"\s?{_ZONES}", after):
@@ -178,6 +188,7 @@ def _repeated(
     question: str | None,
     now: datetime,
 ) -> Answer:
+    repeats = _merged(repeats)
     repeat = repeats[0]
     if len(repeats) > 1 or len(counts) > 1 or not repeat.parts:
         return Answer(question=repeat.question or "How does it repeat?")
@@ -193,6 +204,15 @@ def _repeated(
         asked = repeat.question or (begins[0].question if begins else None) or "On which day?"
         return Answer(recurrence=Rule(repeat.parts).text(), question=asked)
     return _occurrences(repeat, begin, ends, counts, clock, question, now)
+
+
+def _merged(repeats: list[Repeat]) -> list[Repeat]:
+    """`weekly` and `on Mondays` are one recurrence."""
+    if len(repeats) == 2 and not repeats[0].anchored:
+        first, second = repeats
+        if first.parts["FREQ"] == second.parts.get("FREQ") and "INTERVAL" not in second.parts:
+            return [replace(second, parts={**first.parts, **second.parts})]
+    return repeats
 
 
 def _only_a_part(day: Day) -> bool:

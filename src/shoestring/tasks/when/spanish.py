@@ -86,7 +86,8 @@ SPANISH = Language(
     fragments={"after_lead": " ", "suffix": "º|°", "joiner": "(?:~,~| y )(?:los |el )?"},
     common=words("el la los las para y una un con del de que llamar enviar cada todos antes por favor"),
     repeating="cada|todos los|todas las",
-    shifting="siguiente|o después|o antes|en ocho",
+    shifting=r"siguiente|o después|o antes|en ocho|y media|y cuarto|menos|y \w+ (?:minutos?|horas?|días?|semanas?)",
+    preceding="ocho días del?|quince días del?",
     unhandled="hasta|salvo|excepto|menos|a partir|desde",
     patterns=(
         *FIGURES,
