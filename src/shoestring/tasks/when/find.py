@@ -19,6 +19,7 @@ from shoestring.tasks.when.reading import Context, read
 from shoestring.tasks.when.spanish import SPANISH
 
 LANGUAGES = (ENGLISH, GERMAN, FRENCH, SPANISH)
+_LONGEST = 10_000  # characters that are searched, about five pages: a message, not a book
 _NEIGHBOURS = re.compile(r"[ \t\u00a0,(–—-]{0,4}")
 
 
@@ -51,9 +52,10 @@ def find(message: str, now: datetime) -> When | None:
 
 
 def find_all(message: str, now: datetime) -> list[When]:
-    """Everything that the message says about time, in its order; see `find`."""
+    """Everything that the message's first 10,000 characters say about time, in their order; see `find`."""
     if now.tzinfo is None:
         raise UsageError("The present moment has no time zone.", "Give `now` the user's: datetime.now(zone).")
+    message = message[:_LONGEST]
     language = language_of(message)
     clusters = _clusters(_chosen(_all_pieces(message, language, now), language), message)
     found = []
