@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import text
 
+from shoestring.tasks.base import Task
 from shoestring.tasks.database import open_engine
 from shoestring.tasks.store import open_store
 
@@ -66,3 +69,11 @@ def test_many_processes_may_make_the_table_at_once(url: str) -> None:
         process.communicate()
 
     assert [process.returncode for process in processes] == [0] * 4
+
+
+def test_of_two_that_tick_off_a_repeating_task_at_once_one_makes_the_next(url: str) -> None:
+    with open_store(url) as one, open_store(url) as other, ThreadPoolExecutor(2) as threads:
+        for round_ in range(20):
+            task = one.add(Task(f"round {round_}", due=date(2031, 1, 1), recurrence="FREQ=DAILY"))
+            both = threads.map(lambda store, task_id=task.id: store.done(task_id).following, (one, other))
+            assert sum(following is not None for following in both) == 1
