@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shoestring.errors import TaskError, TaskNotFoundError
+from shoestring.errors import TaskError, TaskNotFoundError, UsageError
 from shoestring.tasks.base import Priority, Status, Task
 from shoestring.tasks.store import TaskStore
 
@@ -198,6 +198,22 @@ def test_removing_is_all_or_nothing(store: TaskStore) -> None:
         store.remove([first.id, "zzz"])
     assert len(store.list()) == 2
     assert {task.title for task in store.remove([first.id, second.id])} == {"One", "Two"}
+    assert store.list() == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Task("x", due=date(2031, 1, 1), recurrence="every now and then"),
+        Task("x", due=date(2031, 1, 1), recurrence="FREQ=SECONDLY"),
+        Task("x", due=datetime(2031, 1, 1, 9, 0)),
+    ],
+)
+def test_a_recurrence_that_is_none_and_a_time_without_a_zone_are_refused(
+    store: TaskStore, wrong: Task
+) -> None:
+    with pytest.raises(UsageError):
+        store.add_many([Task("fine"), wrong])
     assert store.list() == ()
 
 

@@ -11,11 +11,11 @@ from types import TracebackType
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from shoestring.errors import TaskError, TaskNotFoundError
+from shoestring.errors import TaskError, TaskNotFoundError, UsageError
 from shoestring.tasks.base import ID_ALPHABET, Status, Task, id_as_typed, new_id, utc_now
 from shoestring.tasks.database import errors_said, open_engine, writing
 from shoestring.tasks.schema import tasks, to_row, to_task
-from shoestring.tasks.when import next_occurrence
+from shoestring.tasks.when import checked, next_occurrence
 
 _BATCH_ROWS = 200  # SQLite takes 32,766 values in one statement
 _NAMED_MATCHES = 3
@@ -69,8 +69,9 @@ class TaskStore:
 
         Raises:
             TaskError: an id belongs to another task.
+            UsageError: a recurrence is none, or a due time has no zone.
         """
-        new = list(given)
+        new = [_checked(task) for task in given]
         with self._errors(), writing(self._engine) as connection:
             for start in range(0, len(new), _BATCH_ROWS):
                 self._insert(connection, new[start : start + _BATCH_ROWS])
@@ -121,10 +122,11 @@ class TaskStore:
 
         Raises:
             TaskNotFoundError: there is none by this id, or more than one.
+            UsageError: the new recurrence is none, or the new due time has no zone.
         """
         with self._errors(), writing(self._engine) as connection:
             task = self._get(connection, task_id, lock=True)
-            return self._write(connection, changed(task), task)
+            return self._write(connection, _checked(changed(task)), task)
 
     def done(self, task_id: str) -> Completed:
         """A task is done; one that repeats comes again, at the first occurrence that has not passed.
@@ -133,7 +135,6 @@ class TaskStore:
 
         Raises:
             TaskNotFoundError: there is none by this id, or more than one.
-            UsageError: its recurrence is none.
         """
         with self._errors(), writing(self._engine) as connection:
             task = self._get(connection, task_id, lock=True)
@@ -198,6 +199,14 @@ class TaskStore:
                 f"Several tasks have an id that begins with {task_id!r}: {named}.", "Type more of the id."
             )
         return exact[0]
+
+
+def _checked(task: Task) -> Task:
+    if isinstance(task.due, datetime) and task.due.tzinfo is None:
+        raise UsageError(f"The due time of {task.title!r} has no time zone.", "Give it the user's.")
+    if task.recurrence is None:
+        return task
+    return replace(task, recurrence=checked(task.recurrence, task.due))
 
 
 def _not_found(task_id: str) -> TaskNotFoundError:
