@@ -117,7 +117,7 @@ def test_any_text_repeated_long_enough_is_noticed_whatever_the_pieces(
     copies = max(40, 900 // len(unit.encode("utf-8", "replace")) + 1)
     text = before + unit * (copies + 2)
     watch = LoopWatch()
-    assert any([watch.push(text[i : i + pieces]) for i in range(0, len(text), pieces)])
+    assert any(watch.push(text[i : i + pieces]) for i in range(0, len(text), pieces))
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["abcdefghijklmnopqrstuvwxyz ", "01", "ab\n", "0123456789, "]))

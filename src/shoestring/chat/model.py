@@ -228,6 +228,10 @@ class Model:
             tokens.insert(0, bos)  # the template may have printed it already; it must not stand there twice
         return tokens
 
+    def count(self, said: str | Sequence[Said]) -> int:
+        """Tokens of the prompt that `chat` would make of this. Loads the model; errors as `chat`."""
+        return len(self.tokenize(self._said(said, None)))
+
     def _answer(
         self,
         segments: Sequence[Segment],

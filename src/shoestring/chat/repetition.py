@@ -47,7 +47,10 @@ class LoopWatch:
 
     def push(self, text: str) -> bool:
         """Add new text; True as soon as the whole ends in a loop. Every character costs the same, however many came."""
-        return any([self._push(character) for character in text])
+        looping = False
+        for character in text:
+            looping |= self._push(character)
+        return looping
 
     def _push(self, character: str) -> bool:
         looping = self._verbatim.push(character) and self._verbatim.reached(_limit(self._verbatim.unit))
