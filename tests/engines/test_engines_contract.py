@@ -266,6 +266,11 @@ def test_a_batch_gives_each_prompt_its_own_answer(case: Case) -> None:
     assert [finished(found[n]).usage.prompt_tokens for n in (0, 1)] == [len(case.prompt), len(other)]
 
 
+def test_more_prompts_than_the_loaded_batch_are_refused(case: Case) -> None:
+    with pytest.raises(EngineError, match="3 prompts"):
+        case.model.generate([case.prompt] * 3, GREEDY, lambda *_: None, lambda: False)
+
+
 def test_two_generations_at_once_give_what_each_gives_alone(case: Case) -> None:
     alone = case.text(GREEDY)
     texts: dict[int, str] = {}

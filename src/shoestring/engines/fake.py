@@ -34,7 +34,7 @@ from shoestring.engines.base import (
     TokenLogprob,
     Usage,
 )
-from shoestring.engines.side_by_side import side_by_side
+from shoestring.engines.side_by_side import refuse_more_than, side_by_side
 from shoestring.engines.stop_strings import StoppableText
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.models.facts import ModelFacts, Parameters, TokenizerFacts, Weights
@@ -101,6 +101,7 @@ class FakeModel:
         self._script = script
         self.report = LoadReport()
         self._context = settings.context
+        self._batch = settings.batch
         self._ballast = [_touched(script.load_bytes)]
         self._cached: list[int] = []
 
@@ -114,6 +115,7 @@ class FakeModel:
         emit: Emit,
         cancelled: Callable[[], bool],
     ) -> None:
+        refuse_more_than(self._batch, prompts)
         side_by_side(prompts, sampling, emit, cancelled, self._generate)
 
     def close(self) -> None:

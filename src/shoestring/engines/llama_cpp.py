@@ -30,7 +30,7 @@ from shoestring.engines.base import (
     TokenLogprob,
     Usage,
 )
-from shoestring.engines.side_by_side import side_by_side
+from shoestring.engines.side_by_side import refuse_more_than, side_by_side
 from shoestring.errors import EngineError, PromptTooLongError
 from shoestring.planning.base import LlamaCppSettings
 
@@ -66,7 +66,7 @@ class LlamaCppEngine:
             server = xllamacpp.Server(params)
         except RuntimeError as error:  # it gives no reason; the log has it
             raise EngineError(f"llama.cpp could not load {files[0].name}: {error}.") from error
-        return LlamaCppModel(server, settings.context, address)
+        return LlamaCppModel(server, settings, address)
 
 
 def _parameters(file: Path, settings: LlamaCppSettings, address: Path) -> Any:
@@ -172,10 +172,11 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class LlamaCppModel:
     """A loaded GGUF. Any number of threads may generate; the server queues what exceeds its slots."""
 
-    def __init__(self, server: Any, context: int, address: Path) -> None:
+    def __init__(self, server: Any, settings: LlamaCppSettings, address: Path) -> None:
         self.report = LoadReport()
         self._server = server
-        self._context = context
+        self._context = settings.context
+        self._batch = settings.batch
         self._address = address
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
@@ -188,6 +189,7 @@ class LlamaCppModel:
         emit: Emit,
         cancelled: Callable[[], bool],
     ) -> None:
+        refuse_more_than(self._batch, prompts)
         side_by_side(prompts, sampling, emit, cancelled, self._generate)
 
     def close(self) -> None:

@@ -7,9 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from shoestring.engines.base import Emit, Event, Sampling
+from shoestring.errors import EngineError
 
 One = Callable[[Sequence[int], Sampling, Callable[[Event], None], Callable[[], bool]], None]
 """Generates from one prompt: what an engine's `generate` promises, of a single one."""
+
+
+def refuse_more_than(batch: int, prompts: Sequence[Sequence[int]]) -> None:
+    """Raises EngineError: there are more prompts than the model was loaded for."""
+    if len(prompts) > batch:
+        raise EngineError(
+            f"{len(prompts):,} prompts at once, but the model was loaded for {batch:,} side by side.",
+            "Load it with a larger batch, or give fewer prompts at a time.",
+        )
 
 
 def side_by_side(

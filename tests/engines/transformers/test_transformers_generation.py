@@ -222,11 +222,6 @@ def test_a_model_of_nan_is_seen_as_nan() -> None:
     assert all(math.isnan(value) for _, value in one.top)
 
 
-def test_more_prompts_than_the_loaded_batch_are_refused() -> None:
-    with pytest.raises(EngineError, match="5 prompts"):
-        generate(tiny_model("llama"), prompts(1, 1, 1, 1, 1), GREEDY)
-
-
 class TestCancelling:
     """At the next token, and inside a prompt."""
 

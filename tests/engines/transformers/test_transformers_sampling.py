@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoestring.engines.base import Sampling
-from shoestring.engines.transformers.sampling import PENALTY_WINDOW, Sampler, generator
+from shoestring.engines.transformers.sampling import Sampler, generator
 
 VOCABULARY = 12
 _LOGITS = st.lists(
@@ -95,10 +95,10 @@ def test_the_repeat_penalty_divides_what_is_positive_and_multiplies_what_is_not(
     assert scores_of(sampler, [[0, 1]], [3.0, -3.0, 1.0]) == [[1.5, -6.0, 1.0]]
 
 
-def test_the_repeat_penalty_forgets_what_is_longer_ago_than_its_window() -> None:
+def test_the_repeat_penalty_forgets_what_is_longer_ago_than_64_tokens() -> None:
     sampler = Sampler(Sampling(temperature=0, repeat_penalty=2), [generator(0)], [0])
-    assert scores_of(sampler, [[0] + [1] * PENALTY_WINDOW], [3.0, 3.0]) == [[3.0, 1.5]]
-    assert scores_of(sampler, [[0] + [1] * (PENALTY_WINDOW - 1)], [3.0, 3.0]) == [[1.5, 1.5]]
+    assert scores_of(sampler, [[0] + [1] * 64], [3.0, 3.0]) == [[3.0, 1.5]]
+    assert scores_of(sampler, [[0] + [1] * 63], [3.0, 3.0]) == [[1.5, 1.5]]
 
 
 def test_pads_are_never_penalised() -> None:

@@ -18,7 +18,7 @@ from shoestring.engines.base import (
     Segment,
     Usage,
 )
-from shoestring.engines.side_by_side import seeded
+from shoestring.engines.side_by_side import refuse_more_than, seeded
 from shoestring.engines.transformers.failures import as_our_error
 from shoestring.engines.transformers.generation import Generation
 from shoestring.engines.transformers.quiet import quietly
@@ -87,10 +87,7 @@ class TransformersModel:
             self._free()
 
     def _check(self, prompts: Sequence[Sequence[int]]) -> None:
-        if len(prompts) > self._settings.batch:
-            raise EngineError(
-                f"{len(prompts):,} prompts at once, but the model was loaded for {self._settings.batch:,}."
-            )
+        refuse_more_than(self._settings.batch, prompts)
         for prompt in prompts:
             if len(prompt) >= self._settings.context:
                 raise PromptTooLongError(len(prompt), self._settings.context)

@@ -19,7 +19,7 @@ _INCOMPLETE = "\ufffd"
 # (`does_token_look_special` in llama.cpp's `conversion/base.py`), so that both engines see the same text.
 _MARKER = re.compile(r"<\|.*\|>|<\uff5c.*\uff5c>", re.DOTALL)
 
-_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>")
+_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
 """End a turn whatever a checkpoint's configs say: some name only the end of a document."""
 
 
