@@ -71,6 +71,11 @@ in zwei Wochen | 2026-11-26
 am 3. März | 2027-03-03
 bis 03.04. | 2027-04-03
 bis Monatsende | 2026-11-30
+Miete am 1. überweisen | 2026-12-01
+vendredi 20 novembre | 2026-11-20
+d'ici la fin de l'année | 2026-12-31
+viernes 20 de noviembre | 2026-11-20
+Friday 20th November | 2026-11-20
 Bis Monatsende die Steuer abgeben | 2026-11-30
 By the end of the month send the invoices | 2026-11-30
 Freitag nächster Woche | 2026-11-20
@@ -125,6 +130,8 @@ montags und donnerstags um 18:30 Uhr | 2026-11-12 18:30 | FREQ=WEEKLY;BYDAY=MO,T
 alle zwei Wochen am Freitag | 2026-11-13 | FREQ=WEEKLY;INTERVAL=2;BYDAY=FR
 am ersten Montag im Monat | 2026-12-07 | FREQ=MONTHLY;BYDAY=1MO
 monatlich am 15. bis 30. Juni 2027 | 2026-11-15 | FREQ=MONTHLY;BYMONTHDAY=15;UNTIL=20270630
+jeden 1. des Monats Miete überweisen | 2026-12-01 | FREQ=MONTHLY;BYMONTHDAY=1
+jeden Morgen um 7 Uhr | 2026-11-13 07:00 | FREQ=DAILY
 tous les lundis à 9h | 2026-11-16 09:00 | FREQ=WEEKLY;BYDAY=MO
 un mardi sur deux | 2026-11-17 | FREQ=WEEKLY;INTERVAL=2;BYDAY=TU
 le premier lundi de chaque mois | 2026-12-07 | FREQ=MONTHLY;BYDAY=1MO
@@ -164,6 +171,11 @@ on November 10
 Call Bob tomorrow and Anna on Saturday
 two hours before noon
 trip from 3 to 5 December
+vom 3. bis 5. Dezember
+du 3 au 5 décembre
+del 3 al 5 de diciembre
+este fin de semana
+pas lundi
 3rd to 5th of December
 on 3 and 4 December
 8 to 10 pm tomorrow
@@ -220,6 +232,7 @@ yesterday | 2026-11-11 | has passed
 SILENT = """
 I may call May
 some Monday
+en la mañana
 the 5 may be late
 Sit on the second chair
 wait a second

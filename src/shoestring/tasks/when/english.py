@@ -139,7 +139,7 @@ ENGLISH = Language(
         Pattern("(?:the )?(?:start|beginning) of next {period}", days.start_of_next),
         Pattern("(?:the )?end of {month}(?:,? {year})?", days.end_of_month),
         Pattern("the {nth}", days.day_of_month, needs_lead=True, weak=True),
-        Pattern("{anyday},? (?:the )?{nth}", days.weekday_and_day, weak=True),
+        Pattern("{anyday},? (?:the )?{nth}(?! (?:of )?{Month})", days.weekday_and_day, weak=True),
         Pattern("the {nth} of (?:the|this) month", days.day_of_month),
         Pattern("the {nth} of next month", days.day_of_next_month),
         Pattern(r"(?:the )?{day} (?:of )?{Month}\.?(?:,? {year})?", days.day_and_month),

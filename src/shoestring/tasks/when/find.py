@@ -87,7 +87,9 @@ def _chosen(found: Iterable[Found], language: Language | None) -> list[Found]:
     """The longest pieces, none over another; between two as long, the message's language or the first."""
     native = language.name if language else ""
     chosen: list[Found] = []
-    for piece in sorted(found, key=lambda piece: (piece.start - piece.end, piece.language != native)):
+    for piece in sorted(
+        found, key=lambda piece: (piece.start - piece.end, piece.language != native, piece.weak)
+    ):
         if all(piece.end <= other.start or other.end <= piece.start for other in chosen):
             chosen.append(piece)
     return sorted(chosen, key=lambda piece: piece.start)

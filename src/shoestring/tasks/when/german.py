@@ -60,6 +60,7 @@ GERMAN = Language(
             "am vormittag": "morning",
             "vormittags": "morning",
             "morgens": "morning",
+            "morgen": "morning",
             "am morgen": "morning",
             "nachmittag": "afternoon",
             "am nachmittag": "afternoon",
@@ -119,7 +120,11 @@ GERMAN = Language(
         Pattern("Anfang (?:der |des )?nächste[nrs]? {period}", days.start_of_next),
         Pattern("Ende {month}(?: {year})?", days.end_of_month),
         Pattern(r"(?P<day>\d{1,2})\.", days.day_of_month, needs_lead=True, weak=True, native=True),
-        Pattern(r"{weekday},?(?: der| den| dem)? (?P<day>\d{1,2})\.", days.weekday_and_day, weak=True),
+        # A verb follows in small letters, a noun (`am 3. Platz`) in a capital.
+        Pattern(r"(?P<day>\d{1,2})\.(?-i:(?=\s[a-zäöü]))", days.day_of_month, needs_lead=True, native=True),
+        Pattern(
+            r"{weekday},?(?: der| den| dem)? (?P<day>\d{1,2})\.(?!~{month})", days.weekday_and_day, weak=True
+        ),
         Pattern(r"(?:der |den |dem )?{day}~{month}(?: {year})?", days.day_and_month),
         Pattern(
             "(?:der |den |dem )?{ordinal} {weekday} (?:im nächsten Monat|im {month})", days.weekday_of_month
@@ -146,7 +151,7 @@ GERMAN = Language(
         Pattern("alle {number} {unit}", repeats.every_n_units, leads=False),
         Pattern("jede[nrsm]? zweite[nrsm]? {unit}", repeats.every_other_unit, leads=False),
         Pattern("jede[nrsm]? {unit}", repeats.every_unit, leads=False),
-        Pattern("jede[nr]? (?P<daypart>abend|nachmittag|vormittag)", repeats.every_part, leads=False),
+        Pattern("jede[nr]? (?P<daypart>abend|nachmittag|vormittag|morgen)", repeats.every_part, leads=False),
         Pattern("einmal (?:pro|die|im|in der) {unit}", repeats.every_unit, leads=False),
         Pattern("{adverb}", repeats.adverb, leads=False, weak=True),
         Pattern(
@@ -155,6 +160,7 @@ GERMAN = Language(
             leads=False,
         ),
         Pattern(r"(?:am |zum |jeden )(?P<day>\d{1,2})\. " + _OF_EACH_MONTH, repeats.monthly_day, leads=False),
+        Pattern(r"jeden (?P<day>\d{1,2})\. (?:im Monat|des Monats)", repeats.monthly_day, leads=False),
         Pattern(f"(?:am |zum )?letzten Tag {_OF_EACH_MONTH}", repeats.last_day, leads=False),
         Pattern("jede[ns] {day}~{month}", repeats.yearly_day, leads=False),
         Pattern("jedes Wochenende|am Wochenende immer", repeats.unclear, leads=False),

@@ -65,7 +65,8 @@ def _in_context(answer: Answer, cluster: Sequence[Found], message: str, context:
         return Answer(question="How does it repeat?")
     if cluster[0].lead is not Lead.PLAIN and _ends(before, context.units):
         return Answer(question="When is it due?")
-    if _ends(before, context.preceding) or _RANGE.search(before):
+    phrase = message[cluster[0].start : cluster[-1].end]
+    if _ends(before, context.preceding) or _RANGE.search(before) or _ends_a_range(before, phrase):
         return Answer(question="Which day or time is meant?")
     if _begins(after, context.shifting):
         return Answer(question="Which day is meant?")
@@ -74,6 +75,15 @@ def _in_context(answer: Answer, cluster: Sequence[Found], message: str, context:
     if answer.recurrence and _begins(after, context.unhandled):
         return replace(answer, question=answer.question or "From when, until when, or on which days not?")
     return answer
+
+
+def _ends_a_range(before: str, phrase: str) -> bool:
+    """`vom 3.` bis 5. Dezember."""
+    begun = re.search(r"\d(?:st|nd|rd|th|er|\.|º)?\s{1,4}$", before)
+    return (
+        begun is not None
+        and re.match(r"(?:bis|au|al|to|until|till|through)\s", phrase, re.IGNORECASE) is not None
+    )
 
 
 def _ends(text: str, pattern: str) -> bool:

@@ -68,6 +68,9 @@ SPANISH = Language(
             "por la noche": "night",
             "de la noche": "night",
             "de la madrugada": "morning",
+            "en la mañana": "morning",
+            "en la tarde": "afternoon",
+            "en la noche": "night",
         },
         "adverb": {
             "diariamente": "day",
@@ -85,12 +88,14 @@ SPANISH = Language(
     },
     fragments={"after_lead": " ", "suffix": "º|°", "joiner": "(?:~,~| y )(?:los |el )?"},
     common=words("el la los las para y una un con del de que llamar enviar cada todos antes por favor"),
+    blocked=words("la"),  # la mañana is the morning
     repeating="cada|todos los|todas las",
     shifting=r"siguiente|o después|o antes|en ocho|y media|y cuarto|menos|y \w+ (?:minutos?|horas?|días?|semanas?)",
     preceding="ocho días del?|quince días del?",
     unhandled="hasta|salvo|excepto|menos|a partir|desde",
     patterns=(
         *FIGURES,
+        Pattern("(?:el |este )?fin de semana", days.vague),
         Pattern("{relative}", days.relative),
         Pattern("{today}", days.today_part, leads=False),
         Pattern("este {weekday}", days.this_weekday),
@@ -129,7 +134,7 @@ SPANISH = Language(
             weak=True,
             native=True,
         ),
-        Pattern(r"{weekday},? (?P<day>\d{1,2})", days.weekday_and_day, weak=True),
+        Pattern(r"{weekday},? (?P<day>\d{1,2})(?! de {month})", days.weekday_and_day, weak=True),
         Pattern("(?:día )?{day} de {month}(?: (?:de |del )?{year})?", days.day_and_month),
         Pattern(
             "(?:el )?{ordinal} {weekday} (?:del próximo mes|del mes que viene|de {month})",
@@ -139,7 +144,6 @@ SPANISH = Language(
         Pattern("(?:la |el )?(?:próximo|próxima) {period}", days.vague),
         Pattern("(?:la |el )?{period} (?:que viene|próximo|próxima)", days.vague),
         Pattern("(?:esta|este) {period}", days.vague),
-        Pattern("(?:el |este )?fin de semana", days.vague),
         Pattern("{hourword}(?::{minute})? {daypart}", clocks.hour_of_part),
         Pattern(
             "(?:a las|a la|antes de las|hacia las|sobre las) {hourword}(?: horas)?",
