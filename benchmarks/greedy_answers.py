@@ -1,6 +1,6 @@
 """Record greedy answers of the two small starters, for the tests of what counts as a loop.
 
-    python benchmarks/greedy_answers.py tests/chat/greedy_answers.json
+    python benchmarks/greedy_answers.py tests/engines/greedy_answers.json
 
 smollm2 is asked ordinary questions in its own chat format; gemma3-270m, a base model, is given the same questions as
 bare text (`bare`) and as questions to be answered (`formatted`). No watch for loops runs. 300 new tokens at most.

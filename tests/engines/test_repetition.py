@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoestring.chat.repetition import LoopWatch
+from shoestring.engines.base import Event, Finished, GenerationTimings, Prefill, Token, Usage
+from shoestring.engines.repetition import LoopWatch, UntilItLoops
 
 RECORDED = json.loads((Path(__file__).parent / "greedy_answers.json").read_text(encoding="utf-8"))
 
@@ -36,6 +37,8 @@ def test_an_answer_that_the_model_ended_itself_is_no_loop() -> None:
 
 
 LEGITIMATE = {
+    "links to fill in": '<li><a href="#">Link</a></li>\n' * 8,
+    "a love letter": "I love you. " * 10,
     "laughter": "Ha ha ha! " + "ha ha ha ha ha " * 5,
     "a chorus": (
         "Row, row, row your boat,\nGently down the stream.\n" + "Merrily, merrily, merrily, merrily,\n"
@@ -72,7 +75,7 @@ def test_what_is_repeated_on_purpose_passes(text: str) -> None:
 
 
 LOOPS = {
-    "a sentence": ("I am also fine. ", 21),
+    "a sentence": ("I am also fine. ", 14),
     "two sentences": ("How are you?\nI'm fine, thank you. And you?\n", 9),
     "one word": ("the ", 81),
     "one letter": ("a", 641),
@@ -131,3 +134,52 @@ def test_memory_stays_bounded() -> None:
         watch.push("".join(random.Random(3).choices("abcdefgh", k=1000)))
     periods = (watch._verbatim, watch._counted)
     assert all(len(period._text) <= 8000 and len(period._last_at) <= 8000 for period in periods)
+
+
+END = Finished("cancelled", Usage(3, 90), GenerationTimings(0.1, 0.2))
+
+
+def _guarded(events: list[Event]) -> tuple[list[Event], bool]:
+    """What is passed on of these events, and whether the engine is then told to stop."""
+    passed: list[Event] = []
+    guard = UntilItLoops(passed.append, lambda: False)
+    for event in events:
+        guard.emit(event)
+    return passed, guard.cancelled()
+
+
+def test_an_engine_that_loops_is_told_to_stop_and_its_end_is_named() -> None:
+    loop: list[Event] = [Token("I am also fine. ")] * 40
+    passed, stopped = _guarded([Prefill(3, 3), *loop, END])
+    assert stopped
+    assert passed[-1] == Finished("repetition", END.usage, END.timings)
+
+
+def test_an_engine_that_does_not_loop_is_left_alone() -> None:
+    events: list[Event] = [Prefill(3, 3), Token("I am "), Token("fine."), END]
+    assert _guarded(events) == (events, False)
+
+
+def test_nothing_that_was_generated_is_kept_back() -> None:
+    events: list[Event] = [Token("I am also fine. ")] * 40
+    assert _guarded([*events, END])[0][:-1] == events
+
+
+def test_who_cancels_is_still_heard() -> None:
+    assert UntilItLoops(lambda _: None, lambda: True).cancelled()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("question", ["What is the capital of France?", "How are you?", "Tell me a joke."])
+def test_the_greedy_loop_of_the_real_gemma_is_noticed_within_a_hundred_tokens(
+    gemma_files: tuple[Path, ...], question: str
+) -> None:
+    from shoestring import api
+
+    watch = LoopWatch()
+    with api.load(str(gemma_files[0]), context=512) as model:
+        stream = model.complete(question, temperature=0, max_tokens=200, stream=True)
+        n_pieces = next((n for n, piece in enumerate(stream, 1) if watch.push(piece)), None)
+        stream.close()
+    assert n_pieces is not None
+    assert n_pieces <= 100

@@ -5,14 +5,19 @@ A text loops when its end is one unit again and again, to the letter, or but for
 to compare, and from then on each new character costs one comparison.
 
 How long a repetition may go on depends on what is repeated, because people and programs repeat things on purpose, too:
-rulers of dashes for pages, rows of zeros, `<td></td>` and "ha ha ha" for a line or two, whole sentences only a few
-times. The limits are measured: `tests/chat/test_repetition.py` has what must and what must not be noticed, `dev/LOG.md`
+rulers of dashes for pages, rows of zeros, `<td></td>` and "ha ha ha" for a line or two, lines of code some times,
+whole sentences a few. The limits are measured: `tests/engines/test_repetition.py` has what must and what must not be noticed, `dev/LOG.md`
 the figures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from msgspec import structs
+
+from shoestring.engines.base import Event, Finished, Token
 
 _SEED = 8  # characters that must stand somewhere before: few enough for short units, many enough to be rare
 _LONGEST_PERIOD = 2000  # characters; a loop of a longer unit than this is noticed by nobody within an answer
@@ -30,7 +35,8 @@ class _Limit(NamedTuple):
     length: int
 
 
-_SENTENCE = _Limit(copies=5, length=320)
+_PROSE = _Limit(copies=5, length=200)
+_LINE = _Limit(copies=5, length=320)
 _WORD = _Limit(copies=12, length=320)
 _NUMBER = _Limit(copies=40, length=280)
 _SIGNS = _Limit(copies=24, length=640)
@@ -67,6 +73,31 @@ class LoopWatch:
         return unit.count("0") == 1 and len(_letters(unit)) >= 2
 
 
+class UntilItLoops:
+    """Stands between an engine and one prompt's events: cancels a generation that loops, and names it so at the end.
+
+    For engines that are only told to stop. The `Finished` of one that was stopped here has the reason `repetition`.
+    """
+
+    def __init__(self, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._cancelled = cancelled
+        self._watch = LoopWatch()
+        self._looping = False
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on; of a generation that loops, the last one under its own reason."""
+        if isinstance(event, Token):
+            self._looping = self._looping or self._watch.push(event.text)
+        elif isinstance(event, Finished) and self._looping:
+            event = structs.replace(event, reason="repetition")
+        self._emit(event)
+
+    def cancelled(self) -> bool:
+        """Whether the engine is to stop."""
+        return self._looping or self._cancelled()
+
+
 class _Period:
     """The period of the end of a growing text."""
 
@@ -96,7 +127,7 @@ class _Period:
         self._last_at[seed] = at
         if len(self._text) > 4 * _LONGEST_PERIOD:
             self._forget()
-        return self._period > 0 and self._matched >= (_SENTENCE.copies - 1) * self._period
+        return self._period > 0 and self._matched >= (_PROSE.copies - 1) * self._period
 
     def reached(self, limit: _Limit) -> bool:
         """Whether the copies at the end are as many, and as long together, as a limit says."""
@@ -118,10 +149,12 @@ class _Period:
 
 
 def _limit(unit: str) -> _Limit:
-    """The limit for a unit by what it says: a sentence has many different letters, a word some, a ruler none."""
+    """The limit for a unit by what it says: a line has many different letters, a word some, a ruler none; prose, unlike
+    code and markup, is nearly all letters and white space."""
     n_letters = len(_letters(unit))
     if n_letters >= 8:
-        return _SENTENCE
+        n_plain = sum(character.isalpha() or character.isspace() for character in unit)
+        return _PROSE if n_plain >= 0.85 * len(unit) else _LINE
     if n_letters >= 2:
         return _WORD
     return _NUMBER if any(character.isdigit() for character in unit) else _SIGNS
