@@ -11,9 +11,12 @@ from shoestring.tasks.wording import due_in_words, is_overdue, recurrence_in_wor
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
     from rich.text import Text
 
     from shoestring.tasks.base import Task
+
+_LEAST_TITLE, _LEAST_FACTS = 24, 10  # columns; narrower, and words are cut
 
 
 def added(found: Sequence[Task], names: Mapping[str, str], now: datetime) -> Iterator[RenderableType]:
@@ -28,24 +31,31 @@ def added(found: Sequence[Task], names: Mapping[str, str], now: datetime) -> Ite
 
 
 def listed(found: Sequence[Task], names: Mapping[str, str], now: datetime) -> Iterator[RenderableType]:
-    """The table; nothing where there is no task."""
+    """The table, or one line a task where it has no room; nothing where there is no task."""
+    from rich.console import Group
+
+    from shoestring.cli._screen import Fitting
+
+    if found:
+        yield Fitting(_table(found, names, now), otherwise=Group(*added(found, names, now)))
+
+
+def _table(found: Sequence[Task], names: Mapping[str, str], now: datetime) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    if not found:
-        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("id", no_wrap=True)
     table.add_column("due", no_wrap=True)
-    table.add_column("task", overflow="fold")
-    table.add_column("", overflow="fold")
+    table.add_column("task", overflow="fold", min_width=_LEAST_TITLE)
+    table.add_column("", overflow="fold", min_width=_LEAST_FACTS)
     for task in found:
         title = Text(f"✓ {task.title}" if task.status is Status.DONE else task.title)
         asks = " ?" if task.questions else ""
         table.add_row(
             names[task.id], _due(task, now), title.append(asks, style="bold yellow"), ", ".join(_facts(task))
         )
-    yield table
+    return table
 
 
 def whole(task: Task, now: datetime) -> Iterator[RenderableType]:
