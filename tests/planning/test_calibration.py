@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shoestring.planning.base import CPU, Estimate, Term
 from shoestring.planning.calibration import (
+    DISPROVED_BY,
     FEWEST,
     MOST_DOWN,
     MOST_UP,
@@ -19,6 +20,7 @@ from shoestring.planning.calibration import (
     calibrate,
     calibrations,
     corrected,
+    lesson,
     sentence,
 )
 
@@ -166,3 +168,75 @@ def test_corrections_do_not_build_on_one_another(truth: float) -> None:
     assert learnt(*(each.measured_bytes / each.predicted_bytes for each in records)).factor == pytest.approx(
         truth, abs=1e-8
     )
+
+
+MODEL = ("some-model", 123)
+
+
+def load(ratio: float, ending: str = "memory", *, full: bool = False, precision: str = "bf16") -> Observation:
+    return Observation(
+        "transformers",
+        "5",
+        GB,
+        round(GB * ratio),
+        full,
+        MODEL,
+        precision,
+        ending,  # type: ignore[arg-type]
+    )
+
+
+def after(*loads: Observation, model: tuple[str, int] = MODEL, precision: str = "bf16") -> Calibration | None:
+    return lesson(calibrations(loads, model), "transformers", precision)
+
+
+def factor(*loads: Observation) -> float:
+    found = after(*loads)
+    return 1.0 if found is None else found.factor
+
+
+def test_a_load_that_needed_more_raises_the_next_plans_of_that_model() -> None:
+    found = after(load(1.12))
+    assert found is not None
+    assert found.factor == 1.12
+    assert sentence(found) == (
+        "Raised by +12.0 %: an earlier load of it on this machine ran out of memory when it held 12.0 % more than "
+        "planned."
+    )
+
+
+def test_a_freak_raises_them_by_a_quarter_at_most() -> None:
+    assert factor(load(9.0)) == 1 + MOST_UP
+
+
+def test_a_failure_that_held_less_than_planned_says_nothing_of_the_plan() -> None:
+    assert factor(load(0.8)) == 1.0
+
+
+def test_a_failure_says_nothing_of_other_models_or_precisions() -> None:
+    assert after(load(1.2), model=("another", 123)) is None
+    assert after(load(1.2), precision="nf4") is None
+
+
+def test_a_full_load_in_peace_disproves_a_failure() -> None:
+    assert factor(load(1.2), load(1.0, "peace", full=True)) == 1.0
+
+
+def test_short_loads_in_peace_disprove_it_only_together() -> None:
+    peace = load(0.9, "peace")
+    assert factor(load(1.2), *[peace] * (DISPROVED_BY - 1)) == 1.2
+    assert factor(load(1.2), *[peace] * DISPROVED_BY) == 1.0
+
+
+def test_the_last_failure_counts() -> None:
+    assert factor(load(1.2), *[load(0.9, "peace")] * DISPROVED_BY, load(1.05)) == 1.05
+
+
+def test_what_all_loads_taught_stays_where_it_is_the_more_cautious() -> None:
+    full = [load(1.2, "peace", full=True, precision="nf4")] * FEWEST
+    assert factor(*full, load(1.1)) == pytest.approx(1.2)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.sampled_from(["peace", "memory", "other"])), max_size=12))
+def test_whatever_happened_no_model_is_raised_by_more_than_a_quarter(loads: list[tuple[float, str]]) -> None:
+    assert 1 - MOST_DOWN <= factor(*(load(ratio, ending) for ratio, ending in loads)) <= 1 + MOST_UP

@@ -155,7 +155,7 @@ def _transformers(
         if request.kv_precision not in (None, _KV_OF[dtype]):
             continue  # its cache is in what it computes in
         lacking = lacks_bf16(hardware) if dtype == "fp16" and wanted != "fp16" else None
-        notes = (_NOT_LOADED, lacking) if lacking and "bf16" in (wanted, facts.dtype) else (_NOT_LOADED,)
+        notes = (lacking,) if lacking and "bf16" in (wanted, facts.dtype) else ()
         settings = TransformersSettings(
             context=context,
             batch=request.batch,
@@ -167,7 +167,6 @@ def _transformers(
         yield Candidate(memory, facts, settings, _name(facts, precision), notes=notes)
 
 
-_NOT_LOADED = "This version plans for transformers, and does not load with it yet."
 _KV_OF: dict[ComputeDtype, KvPrecision] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 

@@ -12,7 +12,7 @@ def guard_error(plan: Plan, stopped: Stopped, alternative: Plan | None) -> Memor
     """The guard stopped the worker."""
     return MemoryGuardError(
         f"The memory guard stopped the worker: {stopped.reason}.",
-        _offer(plan, alternative),
+        _offer(plan, alternative) or "Close other programs, or choose a smaller model.",
         plan=plan,
         measured_bytes=stopped.resident_bytes,
         alternative=alternative,
