@@ -167,10 +167,10 @@ class _Placement:
         of them may have all the working memory) are tried, too.
         """
         found = self.spread(count, kept, self.budgets)
-        if len(self.gpus) < 2 or self.left_on_gpus(found) >= 0:
+        if len(self.gpus) < 2 or self.gpus_hold(found):
             return found
         again = self.spread(count, kept, self.left_for_units(found))
-        return again if self.left_on_gpus(again) >= 0 else found
+        return again if self.gpus_hold(again) else found
 
     def spread(self, count: int, kept: frozenset[int], room: Mapping[str, int]) -> Placed:
         chosen = sorted(self.groups[:count])
@@ -218,9 +218,18 @@ class _Placement:
             found = self.tried[assignment] = Placed(settings, self.units, assignment, estimate)
         return found
 
-    def left_on_gpus(self, placed: Placed) -> int:
-        """Bytes left on the GPU where least is; negative where one cannot hold its share."""
-        return min(self.left(placed, gpu) for gpu in self.gpus)
+    def gpus_hold(self, placed: Placed) -> bool:
+        return all(self.left(placed, gpu) >= 0 for gpu in self.gpus)
+
+    def left_on_gpus(self, placed: Placed) -> int | None:
+        """Bytes left on the GPU, negative by what it lacks.
+
+        Of several, None where one lacks something: their shares jump from one to the next, so that how much it is does
+        not tell how much less to give them.
+        """
+        if len(self.gpus) > 1:
+            return 0 if self.gpus_hold(placed) else None
+        return self.left(placed, self.gpus[0])
 
     def left(self, placed: Placed, device: str) -> int:
         return self.budgets[device] - peak_by_device(placed.estimate).get(device, 0)

@@ -17,7 +17,7 @@ def largest(most: int, left: Callable[[int], int | None], *, known: int = 0) -> 
 
     Args:
         left: of a count, what is left beside it (bytes): 0 or more where it holds, negative by what it is too large;
-            None where it does not hold and nobody can say by how much.
+            None where it does not hold, and by how much it is too large says nothing of where to look.
         known: a count that holds already.
     """
     if most <= known:

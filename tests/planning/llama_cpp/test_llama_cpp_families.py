@@ -125,7 +125,7 @@ def test_leaving_out_repeated_layers_changes_nothing(
 ) -> None:
     facts = facts_of(scaled(FAMILIES[name](), vocabulary=512), folder)
     quick = compute_buffer_bytes(facts, PLAIN)
-    monkeypatch.setattr("shoestring.planning.llama_cpp.compute._SAME_LAYERS", 1000)
+    monkeypatch.setattr("shoestring.planning.llama_cpp.blueprint._SAME_LAYERS", 1000)
     assert compute_buffer_bytes(facts, PLAIN) == quick
 
 

@@ -126,8 +126,7 @@ def test_the_ggml_types_and_their_sizes_are_those_of_the_gguf_package(
 def test_tensors_lie_one_behind_the_other_at_multiples_of_the_alignment(
     shapes: list[tuple[int, int]], start: int
 ) -> None:
-    tensors = [TensorInfo(f"{i}", s, "F16", stored_bytes(s, "F16"), 0) for i, s in enumerate(shapes)]
-    placed = laid_out(tensors, start)
+    placed = laid_out([(f"{i}", shape, "F16") for i, shape in enumerate(shapes)], start)
     assert start <= placed[0].offset_bytes < start + ALIGNMENT
     for before, after in pairwise(placed):
         end = before.offset_bytes + before.n_bytes

@@ -8,20 +8,6 @@ from shoestring.planning.llama_cpp.graph import F16, I64, Graph
 from shoestring.planning.llama_cpp.graph_memory import Tensor
 from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, widest_values
 
-_NO_ROTARY = frozenset({"gpt2", "jamba"})
-_SMOLLM3_STEP = 4  # of so many layers the last has no rotary positions (n_no_rope_layer_step)
-
-
-def rotary(g: Graph, i: int) -> bool:
-    """Whether the layer's queries and keys carry rotary positions."""
-    architecture = g.facts.architecture
-    if architecture == "smollm3":
-        return (i + 1) % _SMOLLM3_STEP != 0
-    if architecture == "cohere2":
-        a = g.facts.layers[i].attention
-        return a is not None and a.window is not None
-    return architecture not in _NO_ROTARY and "no_rope" not in g.facts.traits
-
 
 def attention(g: Graph, i: int, a: AttentionFacts, x: Tensor) -> Tensor:
     """What the layer's attention adds to the stream, (hidden, tokens)."""
@@ -57,7 +43,7 @@ def _project(g: Graph, i: int, a: AttentionFacts, x: Tensor) -> tuple[Tensor, Te
         made[name] = g.view(flat, (dim, heads, n))
         if name != "v":
             made[name] = g.norm(norm, made[name])
-            if rotary(g, i):
+            if g.blueprint.rotary(i):
                 made[name] = g.op(made[name].shape, made[name], g.positions(), in_place=True)
         elif g.facts.architecture in ("gemma3n", "gemma4"):  # its values are normalised, too
             made[name] = g.op(made[name].shape, made[name], in_place=True)

@@ -8,10 +8,13 @@ its tensors' names; what its names do not tell is here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import Group, LlamaCppSettings
 from shoestring.planning.llama_cpp import gemma4
-from shoestring.planning.llama_cpp.attention import attention, rotary
+from shoestring.planning.llama_cpp.attention import attention
+from shoestring.planning.llama_cpp.blueprint import Blueprint
 from shoestring.planning.llama_cpp.feed_forward import feed_forward
 from shoestring.planning.llama_cpp.gemma3n import Gemma3n
 from shoestring.planning.llama_cpp.graph import F32, I32, I64, Graph
@@ -67,8 +70,6 @@ _NORMED_BEFORE_FEED_FORWARD = frozenset(
 )
 """Architectures whose `post_attention_norm` comes behind the addition, in the place of `ffn_norm`."""
 
-_SAME_LAYERS = 4
-
 
 def unaccounted(facts: ModelFacts) -> dict[Group, str]:
     """Why cache or compute have no formula for this model, a sentence each; empty where they have one."""
@@ -83,13 +84,34 @@ def unaccounted(facts: ModelFacts) -> dict[Group, str]:
     return {}
 
 
-def compute_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
-    """Bytes of llama.cpp's compute buffer, as it logs them ("CPU compute buffer size").
+@dataclass(frozen=True)
+class Buffers:
+    """Bytes of llama.cpp's compute buffers.
 
-    The caller has made sure that `unaccounted(facts)` has no `compute`.
+    Attributes:
+        compute: of a device that computes blocks, as llama.cpp logs it ("CPU compute buffer size").
+        host: the CPU's where every block and the head lie on GPUs: inputs, and tokens looked up and copied from a
+            mixture.
     """
-    g = forward_graph(facts, settings)
-    return buffer_bytes(g.inputs, g.nodes)
+
+    compute: int
+    host: int
+
+
+def buffers(blueprint: Blueprint, settings: LlamaCppSettings) -> Buffers:
+    """The compute buffers of a model with these settings, wherever its blocks lie.
+
+    The caller has made sure that `unaccounted` has no `compute` for it.
+    """
+    g = forward_graph(blueprint, settings)
+    embedded = F32 * g.hidden * g.tokens
+    host = sum(tensor.n_bytes for tensor in g.inputs) + 2 * embedded
+    return Buffers(buffer_bytes(g.inputs, g.nodes), host)
+
+
+def compute_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
+    """`Buffers.compute` of a model that is looked at once."""
+    return buffers(Blueprint(facts), settings).compute
 
 
 def output_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
@@ -97,17 +119,17 @@ def output_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     return facts.vocab_size * settings.batch * F32
 
 
-def forward_graph(facts: ModelFacts, settings: LlamaCppSettings) -> Graph:
+def forward_graph(blueprint: Blueprint, settings: LlamaCppSettings) -> Graph:
     """The whole graph, without layers that repeat what others before them do."""
-    g = Graph(facts, settings)
+    g = Graph(blueprint, settings)
     through = {"gemma3n": _through_gemma3n, "gemma4": _through_gemma4}.get(
-        facts.architecture, _through_blocks
+        g.facts.architecture, _through_blocks
     )
     stream = through(g)
     normed = g.norm("output_norm" if g.has("output_norm.weight") else "token_embd_norm", stream)
     normed.output = True
-    logits = g.bias("output", g.op((facts.vocab_size, settings.batch), normed))
-    if facts.architecture in ("gemma2", "gemma3n", "gemma4"):  # soft-capped
+    logits = g.bias("output", g.op((g.facts.vocab_size, settings.batch), normed))
+    if g.facts.architecture in ("gemma2", "gemma3n", "gemma4"):  # soft-capped
         logits = g.op(logits.shape, logits, in_place=True)
     logits.output = True
     g.expand(logits)
@@ -116,14 +138,14 @@ def forward_graph(facts: ModelFacts, settings: LlamaCppSettings) -> Graph:
 
 def _through_blocks(g: Graph) -> Tensor:
     stream, last = _embed(g), len(g.facts.layers) - 1
-    for i in _telling_layers(g.facts):
+    for i in g.blueprint.telling_layers:
         stream = _block(g, i, stream, last=i == last)
     return stream
 
 
 def _through_gemma3n(g: Graph) -> Tensor:
     streams = Gemma3n(g, _embed(g))
-    for i in _telling_layers(g.facts):
+    for i in g.blueprint.telling_layers:
         a = g.facts.layers[i].attention
         if a is None:
             raise ValueError(f"layer {i} has no attention")
@@ -135,7 +157,7 @@ def _through_gemma4(g: Graph) -> Tensor:
     looked_up = gemma4.looked_up_by_layer(g)
     stream, last = _embed(g), len(g.facts.layers) - 1
     by_layer = None if looked_up is None else gemma4.inputs_by_layer(g, stream, looked_up)
-    for i in _telling_layers(g.facts):
+    for i in g.blueprint.telling_layers:
         stream = gemma4.block(g, i, stream, by_layer, last=i == last)
     return stream
 
@@ -162,31 +184,6 @@ def _embed(g: Graph) -> Tensor:
 
 def _scaled(g: Graph, x: Tensor) -> Tensor:
     return g.op(x.shape, x, in_place=True) if "residual_scale" in g.facts.traits else x
-
-
-def _telling_layers(facts: ModelFacts) -> list[int]:
-    """Layers that can differ in their layout: of those in equal surroundings, the first four; and always the last.
-
-    A layer's layout depends on itself and on where its input lies, which settles after a few like it.
-    """
-    shapes: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
-    for tensor in facts.tensors:
-        block, _, name = tensor.name.removeprefix("blk.").partition(".")
-        if block.isdigit():
-            shapes.setdefault(int(block), []).append((name, tensor.shape))
-    kinds: dict[object, int] = {}
-    seen: dict[tuple[int, ...], int] = {}
-    row: list[int] = []
-    telling: list[int] = []
-    g = Graph(facts, LlamaCppSettings(context=1))
-    for i, layer in enumerate(facts.layers):
-        kind = (layer, tuple(sorted(shapes.get(i, []))), rotary(g, i))
-        row.append(kinds.setdefault(kind, len(kinds)))
-        surroundings = tuple(row[-3:])
-        seen[surroundings] = seen.get(surroundings, 0) + 1
-        if seen[surroundings] <= _SAME_LAYERS or i == len(facts.layers) - 1:
-            telling.append(i)
-    return telling
 
 
 def _block(g: Graph, i: int, stream: Tensor, *, last: bool) -> Tensor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from shoestring.models.facts import AttentionFacts, ModelFacts, StateFacts
@@ -60,7 +59,7 @@ class Converted(NamedTuple):
     dtype: str | None
 
 
-class _Identity:
+class Identity:
     """A key that is equal to itself alone: facts are told apart by identity, not value by value."""
 
     def __init__(self, facts: ModelFacts) -> None:
@@ -70,7 +69,7 @@ class _Identity:
         return id(self.facts)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.facts is self.facts
+        return isinstance(other, Identity) and other.facts is self.facts
 
 
 def converted_tensors(facts: ModelFacts) -> tuple[Converted, ...]:
@@ -79,12 +78,7 @@ def converted_tensors(facts: ModelFacts) -> tuple[Converted, ...]:
     Raises:
         ConversionError: the architecture is not known, or a tensor has no counterpart.
     """
-    return _converted(_Identity(facts))
-
-
-@lru_cache(maxsize=4)  # several types are planned of one checkpoint, which may have 20,000 tensors
-def _converted(key: _Identity) -> tuple[Converted, ...]:
-    return tuple(_Conversion(key.facts, family_of(key.facts)).tensors())
+    return tuple(_Conversion(facts, family_of(facts)).tensors())
 
 
 def family_of(facts: ModelFacts) -> Family:

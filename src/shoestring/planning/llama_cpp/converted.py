@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from shoestring.models import architecture as rules
 from shoestring.models.facts import NO_CONTEXT_LIMIT, LayerFacts, ModelFacts, Parameters, TensorInfo, Weights
 from shoestring.models.gguf_facts import component_of
-from shoestring.planning.llama_cpp.conversion import ConversionError, converted_tensors, family_of
+from shoestring.planning.llama_cpp.conversion import (
+    ConversionError,
+    Converted,
+    Identity,
+    converted_tensors,
+    family_of,
+)
 from shoestring.planning.llama_cpp.gguf_names import Family
-from shoestring.planning.llama_cpp.type_mix import in_order, laid_out, mixed, padded, stored_bytes
+from shoestring.planning.llama_cpp.type_mix import Named, Quantiser, in_order, laid_out, padded
 
 _PLAIN = ("F32", "F16", "BF16")
 _ORDER = ("embedding", "attention", "feed_forward", "experts", "norms", "head", "other")
@@ -38,12 +45,13 @@ def as_gguf(facts: ModelFacts, file_type: str) -> ModelFacts | None:
         UsageError: there is no such file type.
     """
     if facts.format == "gguf":
-        return _made(facts, mixed(facts, file_type))
+        return _of_gguf(Identity(facts)).quantised(file_type)
     try:
-        plain = _plain(facts, file_type)
+        if file_type in _PLAIN:
+            return _converted(Identity(facts), file_type).as_it_is()
+        return _converted(Identity(facts), _own_precision(facts)).quantised(file_type)
     except ConversionError:
         return None
-    return _made(plain, plain.tensors if file_type in _PLAIN else mixed(plain, file_type))
 
 
 def why_not_convertible(facts: ModelFacts) -> str | None:
@@ -51,35 +59,83 @@ def why_not_convertible(facts: ModelFacts) -> str | None:
     if facts.format == "gguf":
         return None
     try:
-        _plain(facts, "BF16")
+        _plain(facts, _own_precision(facts))
     except ConversionError as error:
         return str(error)
     return None
 
 
-def _plain(facts: ModelFacts, file_type: str) -> ModelFacts:
-    """What the conversion writes, before any quantisation. An unknown file type is left to `mixed` to refuse."""
+@dataclass(frozen=True)
+class _Original:
+    """A GGUF model of which files are made, and what those have in common, found once for all types."""
+
+    facts: ModelFacts
+
+    def as_it_is(self) -> ModelFacts:
+        return self._made(self.facts.tensors)
+
+    def quantised(self, file_type: str) -> ModelFacts:
+        return self._made(self.quantiser.mixed(file_type))
+
+    @cached_property
+    def quantiser(self) -> Quantiser:
+        return Quantiser(self.facts)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        counted: Counter[str] = Counter()
+        for tensor in self.facts.tensors:
+            counted[component_of(tensor.name)] += tensor.n_elements
+        experts = next((layer.experts for layer in self.facts.layers if layer.experts), None)
+        idle = counted["experts"] * (experts.count - experts.used) // experts.count if experts else 0
+        total = counted.total()
+        return Parameters(total, total - idle, {name: counted[name] for name in _ORDER if counted[name]})
+
+    def _made(self, tensors: tuple[TensorInfo, ...]) -> ModelFacts:
+        by_dtype: Counter[str] = Counter()
+        for tensor in tensors:
+            by_dtype[tensor.dtype] += tensor.n_bytes
+        return replace(
+            self.facts,
+            files=(),
+            quantization=None,
+            file_bytes=max((padded(t.offset_bytes + t.n_bytes) for t in tensors), default=0),
+            tensors=tensors,
+            weights=Weights(by_dtype.total(), dict(by_dtype.most_common())),
+            parameters=self.parameters,
+        )
+
+
+@lru_cache(maxsize=2)
+def _of_gguf(key: Identity) -> _Original:
+    return _Original(key.facts)
+
+
+@lru_cache(maxsize=2)
+def _converted(key: Identity, dtype: str) -> _Original:
+    return _Original(_plain(key.facts, dtype))
+
+
+def _plain(facts: ModelFacts, dtype: str) -> ModelFacts:
+    """What the conversion writes before any quantisation, its matrices in `dtype` but for those that have their own."""
     family = family_of(facts)
     if facts.quantization is not None and facts.quantization.method not in _READ:
         raise ConversionError(
             f"The checkpoint is quantised already ({facts.quantization.method}); a GGUF is made of the original."
         )
-    dtype = file_type if file_type in _PLAIN else _own_precision(facts)
-    tensors = [
-        TensorInfo(name, shape, kind, stored_bytes(shape, kind), 0)
-        for name, shape, own in converted_tensors(facts)
-        for kind in (own or dtype,)
-    ]
+    tensors = in_order(converted_tensors(facts))
     layers = tuple(_as_read(layer, facts, family) for layer in facts.layers)
     _check_shared_keys(layers, {tensor.name for tensor in tensors})
     # MXFP4 weights are written first, and stay there as long as nothing is quantised
-    ordered = sorted(in_order(tensors), key=lambda tensor: tensor.dtype != "MXFP4")
+    ordered = sorted(tensors, key=lambda tensor: tensor.dtype != "MXFP4")
     return replace(
         facts,
         format="gguf",
         architecture=family.architecture,
         layers=layers,
-        tensors=laid_out(ordered, data_start(facts, tensors)),
+        tensors=laid_out(
+            ((name, shape, own or dtype) for name, shape, own in ordered), data_start(facts, tensors)
+        ),
         not_understood=facts.not_understood + _not_counted(family.architecture),
         context_length=_UNLIMITED if facts.context_length == NO_CONTEXT_LIMIT else facts.context_length,
         tied=all(tensor.name != "output.weight" for tensor in tensors),
@@ -92,37 +148,12 @@ def _plain(facts: ModelFacts, file_type: str) -> ModelFacts:
     )
 
 
-def _made(facts: ModelFacts, tensors: tuple[TensorInfo, ...]) -> ModelFacts:
-    by_dtype: Counter[str] = Counter()
-    for tensor in tensors:
-        by_dtype[tensor.dtype] += tensor.n_bytes
-    return replace(
-        facts,
-        files=(),
-        quantization=None,
-        file_bytes=max((padded(t.offset_bytes + t.n_bytes) for t in tensors), default=0),
-        tensors=tensors,
-        weights=Weights(by_dtype.total(), dict(by_dtype.most_common())),
-        parameters=_parameters(facts, tensors),
-    )
-
-
-def _parameters(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> Parameters:
-    counted: Counter[str] = Counter()
-    for tensor in tensors:
-        counted[component_of(tensor.name)] += tensor.n_elements
-    experts = next((layer.experts for layer in facts.layers if layer.experts), None)
-    idle = counted["experts"] * (experts.count - experts.used) // experts.count if experts else 0
-    total = counted.total()
-    return Parameters(total, total - idle, {name: counted[name] for name in _ORDER if counted[name]})
-
-
 def _own_precision(facts: ModelFacts) -> str:
     """That of the first matrix, where it has 16 bits; else F16 (`ModelBase.__init__`, an `outtype` of `auto`)."""
     return next((t.dtype for t in facts.tensors if len(t.shape) > 1 and t.dtype in ("BF16", "F16")), "F16")
 
 
-def _vocabulary(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
+def _vocabulary(facts: ModelFacts, tensors: Sequence[Converted]) -> int:
     """Rows of the embedding: some conversions cut or pad it."""
     return next((t.shape[-1] for t in tensors if t.name == "token_embd.weight"), facts.vocab_size)
 
@@ -158,7 +189,7 @@ def _check_shared_keys(layers: Sequence[LayerFacts], names: Collection[str]) -> 
             )
 
 
-def data_start(facts: ModelFacts, tensors: Sequence[TensorInfo]) -> int:
+def data_start(facts: ModelFacts, tensors: Sequence[Named]) -> int:
     """Bytes in front of the tensor data: the list of tensors, the template, the vocabulary as far as it is known.
 
     The layout is that of ggml's docs/gguf.md. Scalar metadata, whose amount depends on the converter, is taken for

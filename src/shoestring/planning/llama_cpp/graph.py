@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from shoestring.models.facts import AttentionFacts, ModelFacts
 from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.llama_cpp.blueprint import Blueprint, Shape
 from shoestring.planning.llama_cpp.graph_memory import Tensor
 from shoestring.planning.llama_cpp.kv_cache import cells_per_sequence, padded_context
 
@@ -24,8 +25,6 @@ LAYER_NORM = frozenset(
 SEEING = frozenset({"qwen2vl", "qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"})
 """Architectures whose rotary positions have several axes."""
 
-Shape = tuple[int, ...]
-
 
 @dataclass(eq=False)
 class Graph:
@@ -37,18 +36,19 @@ class Graph:
         nodes: operations in the order in which they run.
     """
 
-    facts: ModelFacts
+    blueprint: Blueprint
     settings: LlamaCppSettings
     inputs: list[Tensor] = field(default_factory=list)
     nodes: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.facts: ModelFacts = self.blueprint.facts
         self.batch = self.settings.batch
         n_ctx = padded_context(self.settings) * self.batch
         self.tokens = -(-min(self.settings.ubatch, n_ctx) // self.batch) * self.batch
         self.hidden = self.facts.hidden_size
-        self.windows = any(layer.attention and layer.attention.window for layer in self.facts.layers)
-        self._weights = {tensor.name: tensor.shape for tensor in self.facts.tensors}
+        self.windows = self.blueprint.windows
+        self._weights = self.blueprint.shapes
         self._known: dict[object, Tensor] = {}
         self._leaves: set[int] = set()
         self._visited: set[int] = set()

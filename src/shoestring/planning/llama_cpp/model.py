@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shoestring.hardware.base import Hardware
-from shoestring.models.facts import ModelFacts, TensorInfo
+from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import CPU, Assignment, Estimate, Group, LlamaCppSettings, Term, Unit
 from shoestring.planning.gpu import CUDA_CONTEXT_BYTES, NEVER_MEASURED
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
-from shoestring.planning.llama_cpp.known import Known
-from shoestring.planning.llama_cpp.offload import OUTPUT, copied_weight_bytes
+from shoestring.planning.llama_cpp.known import Drawing, Known
+from shoestring.planning.llama_cpp.offload import copied_weight_bytes
 from shoestring.planning.llama_cpp.runtime import BASELINE_BYTES, header_bytes
-from shoestring.planning.llama_cpp.weights import EMBEDDING, mapped_bytes, repacked_bytes
+from shoestring.planning.llama_cpp.weights import mapped_bytes
 from shoestring.planning.placement import EXPERTS
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class LlamaCppMemory:
         """What has been found of a model already; facts cannot be hashed, so the very object counts."""
         found = self._known.get(id(facts))
         if found is None or found.facts is not facts:
-            found = self._known[id(facts)] = Known(facts)
+            drawings = (known.drawing for known in self._known.values())
+            drawing = next((drawn for drawn in drawings if drawn.blueprint.also_of(facts)), None)
+            found = self._known[id(facts)] = Known(facts, drawing or Drawing(facts))
         return found
 
     def units(self, facts: ModelFacts, settings: LlamaCppSettings, hardware: Hardware) -> tuple[Unit, ...]:
@@ -98,7 +100,7 @@ class _Estimator:
         """Bytes of the file that pass through main memory on their way to GPUs, mapped until loading ends."""
         if not self.settings.mmap:
             return 0
-        return sum(n_bytes for device, n_bytes in self.by_device(self.known.weights).items() if device != CPU)
+        return sum(n_bytes for device, n_bytes in self.weights_by_device.items() if device != CPU)
 
     def fixed_terms(self) -> Iterator[Term]:
         """The terms that no dry run tells."""
@@ -117,54 +119,55 @@ class _Estimator:
             for device, n_bytes in cache.items():
                 yield Term("kv_cache", "kv_cache", device, n_bytes)
         if "compute" not in missing:
-            compute = self.known.compute(self.settings)
-            places = dict(zip(self.known.tensors, self.assignment, strict=True))
-            copied = copied_weight_bytes(self.known.tensors, places, self.settings)
+            buffers = self.known.drawing.buffers(self.settings)
+            copied = copied_weight_bytes(self.known.largest_matrix, self.places, self.settings)
             for device in self.devices:
                 if device != CPU:
-                    yield Term("compute_buffer", "compute", device, compute + copied)
-            here = compute if self.blocks_here else self.known.host_buffer(self.settings)
+                    yield Term("compute_buffer", "compute", device, buffers.compute + copied)
+            here = buffers.compute if self.blocks_here else buffers.host
             yield Term("compute_buffer", "compute", CPU, here)
             yield Term("output_buffer", "compute", CPU, output_buffer_bytes(self.facts, self.settings))
 
     def weights(self) -> Iterator[Term]:
-        features = self.hardware.cpu.features
         head_here = self.assignment[-1] == CPU
-        kept = {tensor.name for tensor in self.kept_by_name()}
-        here = replace(
-            self.facts,
-            tensors=tuple(tensor for tensor in self.tensors_on(CPU) if tensor.name not in kept),
-            tied=self.facts.tied and head_here,
-        )
-        mapped = mapped_bytes(here, self.settings, features)
-        mapped += sum(tensor.n_bytes for tensor in self.kept_by_name())
+        every = self.known.held(self.settings, self.hardware.cpu.features, head_here=head_here)
+        kept = self.kept_by_name()
+        here = [
+            held
+            for name, device, held in zip(self.known.names, self.assignment, every, strict=True)
+            if device == CPU and name not in kept
+        ]
+        mapped = mapped_bytes(here, self.settings) + sum(kept.values())
         yield Term("weights_mapped", "weights", CPU, mapped)
-        yield Term("weights_repacked", "weights", CPU, repacked_bytes(here, self.settings, features))
+        yield Term("weights_repacked", "weights", CPU, sum(held.rearranged for held in here))
         for device in self.devices:
             if device != CPU:
-                yield Term("weights", "weights", device, self.by_device(self.known.weights)[device])
+                yield Term("weights", "weights", device, self.weights_by_device[device])
 
-    def tensors_on(self, device: str) -> Iterator[TensorInfo]:
-        """A device's tensors; a head that is the embedding is one and the same on the CPU, and a copy on a GPU."""
-        for (name, held), place in zip(self.known.tensors.items(), self.assignment, strict=True):
-            if place == device:
-                tied = name == OUTPUT and self.facts.tied and device == CPU
-                yield from (tensor for tensor in held if not (tied and tensor.name == EMBEDDING))
-
-    def kept_by_name(self) -> Iterator[TensorInfo]:
-        """Experts on the CPU whose block is on a GPU; llama.cpp does not rearrange those."""
-        places = dict(zip(self.known.tensors, self.assignment, strict=True))
-        for name, held in self.known.tensors.items():
+    def kept_by_name(self) -> dict[str, int]:
+        """Bytes of the experts on the CPU whose block is on a GPU; llama.cpp does not rearrange those."""
+        found = {}
+        for name, n_bytes in zip(self.known.names, self.known.weights, strict=True):
             block = name.removesuffix(EXPERTS)
-            if block != name and places[name] == CPU and places[block] != CPU:
-                yield from held
+            if block != name and self.places[name] == CPU and self.places[block] != CPU:
+                found[name] = n_bytes
+        return found
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """The device of every unit by name."""
+        return dict(zip(self.known.names, self.assignment, strict=True))
+
+    @cached_property
+    def weights_by_device(self) -> dict[str, int]:
+        return self.by_device(self.known.weights)
 
     @property
     def blocks_here(self) -> bool:
         """Whether the CPU computes more than the input."""
         return CPU in self.assignment[1:]
 
-    @property
+    @cached_property
     def devices(self) -> tuple[str, ...]:
         """The devices that compute: the CPU always, since the embedding is looked up there."""
         return tuple(dict.fromkeys((CPU, *self.assignment)))

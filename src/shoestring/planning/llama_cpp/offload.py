@@ -23,9 +23,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from shoestring.models.facts import ModelFacts, TensorInfo
+from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import CPU, LlamaCppSettings
-from shoestring.planning.llama_cpp.compute import forward_graph
+from shoestring.planning.llama_cpp.weights import EMBEDDING
 
 INPUT, OUTPUT = "input", "output"
 COPIES_OF_INPUTS = 4
@@ -46,22 +46,22 @@ def unit_of(tensor_name: str, architecture: str) -> str:
     return OUTPUT if tensor_name.startswith(_WITH_THE_HEAD) else INPUT
 
 
-def units(facts: ModelFacts) -> dict[str, tuple[TensorInfo, ...]]:
-    """The model's parts in the order in which a token passes through them, each with its tensors.
+def units(facts: ModelFacts) -> dict[str, tuple[int, ...]]:
+    """The model's parts in the order in which a token passes through them, each with its tensors' places in the list.
 
     A tied head appears in `output` as the copy that a GPU would hold; on the CPU it is the embedding itself.
     """
-    found: dict[str, list[TensorInfo]] = {INPUT: []}
+    found: dict[str, list[int]] = {INPUT: []}
     for i, layer in enumerate(facts.layers):
         found[f"blk.{i}"] = []
         if layer.experts is not None:
             found[f"blk.{i}.experts"] = []
     found[OUTPUT] = []
-    for tensor in facts.tensors:
-        found.setdefault(unit_of(tensor.name, facts.architecture), []).append(tensor)
+    for i, tensor in enumerate(facts.tensors):
+        found.setdefault(unit_of(tensor.name, facts.architecture), []).append(i)
     if facts.tied:
-        found[OUTPUT] += [tensor for tensor in facts.tensors if tensor.name == "token_embd.weight"]
-    return {name: tuple(tensors) for name, tensors in found.items()}
+        found[OUTPUT] += [i for i, tensor in enumerate(facts.tensors) if tensor.name == EMBEDDING]
+    return {name: tuple(places) for name, places in found.items()}
 
 
 def layer_devices(n_layers: int, gpu_layers: int, split: Sequence[float], gpus: int) -> tuple[str, ...]:
@@ -108,30 +108,18 @@ def placement(facts: ModelFacts, settings: LlamaCppSettings, gpus: int) -> dict[
 
 
 def copied_weight_bytes(
-    tensors: Mapping[str, Sequence[TensorInfo]], devices: Mapping[str, str], settings: LlamaCppSettings
+    largest: Mapping[str, int], devices: Mapping[str, str], settings: LlamaCppSettings
 ) -> int:
     """Bytes that a GPU's compute buffer holds besides the graph: the largest matrix of a block left on the CPU.
 
-    `tensors` and `devices` are those of every unit (`units`, `placement`).
     0 where no block is, where no GPU is, or where a micro-batch is too small to be worth the copy.
+
+    Args:
+        largest: bytes of the largest matrix of every unit; devices: its place (`placement`).
     """
     if settings.ubatch < _MULTIPLIED_ON_GPU or set(devices.values()) == {CPU}:
         return 0
     left = (
-        tensor.n_bytes
-        for name, held in tensors.items()
-        if name not in (INPUT, OUTPUT) and devices[name] == CPU
-        for tensor in held
-        if len(tensor.shape) > 1
+        n_bytes for name, n_bytes in largest.items() if name not in (INPUT, OUTPUT) and devices[name] == CPU
     )
     return max(left, default=0)
-
-
-def host_buffer_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
-    """Bytes of the CPU's compute buffer where every block and the head lie on GPUs: inputs and embedded tokens.
-
-    The caller has made sure that `unaccounted(facts)` has no `compute`.
-    """
-    g = forward_graph(facts, settings)
-    embedded = 4 * g.hidden * g.tokens
-    return sum(tensor.n_bytes for tensor in g.inputs) + 2 * embedded  # looked up, and copied from a mixture

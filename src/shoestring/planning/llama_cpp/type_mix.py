@@ -8,13 +8,16 @@ The rules are those of ggml-org/llama.cpp, `src/llama-quant.cpp` (`tensor_allows
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 from shoestring.errors import UsageError
 from shoestring.models.facts import ModelFacts, TensorInfo
 from shoestring.models.gguf.types import TENSOR_TYPES
-from shoestring.planning.llama_cpp.type_mix_rules import Mixture, wanted_type
+from shoestring.planning.llama_cpp.type_mix_rules import Matrix, Mixture, matrix, wanted_type
 
 ALIGNMENT = 32
 """Tensor data starts at multiples of this (GGUF_DEFAULT_ALIGNMENT); the quantiser keeps to it whatever came in."""
@@ -77,17 +80,62 @@ def mixed(facts: ModelFacts, file_type: str, *, importance: bool | None = None) 
     Raises:
         UsageError: there is no such type.
     """
-    if file_type not in FILE_TYPES:
-        raise UsageError(
-            f"There is no GGUF type {file_type}.", f"The types are {', '.join(sorted(FILE_TYPES))}."
+    return Quantiser(facts).mixed(file_type, importance=importance)
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """The quantiser with one model before it; what it finds of the model serves for every type."""
+
+    facts: ModelFacts
+
+    def mixed(self, file_type: str, *, importance: bool | None = None) -> tuple[TensorInfo, ...]:
+        """As the function of that name."""
+        if file_type not in FILE_TYPES:
+            raise UsageError(
+                f"There is no GGUF type {file_type}.", f"The types are {', '.join(sorted(FILE_TYPES))}."
+            )
+        rules = replace(
+            self._rules,
+            file_type=file_type,
+            default=FILE_TYPES[file_type],
+            importance=file_type in NEEDS_IMPORTANCE if importance is None else importance,
+            seen=Counter(),
         )
-    if importance is None:
-        importance = file_type in NEEDS_IMPORTANCE
-    tensors = in_order(facts.tensors)
-    rules = _mixture(facts, tensors, file_type, importance)
-    typed = [_typed(tensor, _type_of(tensor, rules)) for tensor in tensors]
-    start = min((tensor.offset_bytes for tensor in facts.tensors if tensor.part == 0), default=0)
-    return laid_out(typed, start)
+        typed = [
+            (tensor.name, tensor.shape, tensor.dtype if matrix is None else _type_of(matrix, rules))
+            for tensor, matrix in zip(self._tensors, self._matrices, strict=True)
+        ]
+        start = min((tensor.offset_bytes for tensor in self.facts.tensors if tensor.part == 0), default=0)
+        return laid_out(typed, start)
+
+    @cached_property
+    def _tensors(self) -> list[TensorInfo]:
+        return in_order(self.facts.tensors)
+
+    @cached_property
+    def _matrices(self) -> list[Matrix | None]:
+        """What the rules look at, tensor by tensor; None where the quantiser leaves one as it is."""
+        return [matrix(t.name, t.shape) if quantizes(t.name, t.shape) else None for t in self._tensors]
+
+    @cached_property
+    def _rules(self) -> Mixture:
+        """The rules for this model, of no type yet."""
+        heads, kv_heads = _heads(self.facts)
+        architecture, names = self.facts.architecture, [tensor.name for tensor in self._tensors]
+        return Mixture(
+            file_type="",
+            default="",
+            importance=False,
+            architecture=architecture,
+            layers=len(self.facts.layers),
+            experts=max((t.shape[-1] for t in self._tensors if _EXPERTS.search(t.name)), default=0),
+            group=heads // kv_heads if kv_heads else 0,
+            seventy=_SEVENTY.get(architecture) == len(self.facts.layers)
+            and (architecture != "llama" or heads != kv_heads),
+            tied="output.weight" not in names,
+            values=sum(1 for name in names if _is_value(name)),
+        )
 
 
 def quantized_bytes(facts: ModelFacts, file_type: str, *, importance: bool | None = None) -> int:
@@ -108,18 +156,32 @@ def stored_bytes(shape: Sequence[int], dtype: str) -> int:
     return rows * (shape[0] // kind.block_size * kind.block_bytes)
 
 
-def in_order(tensors: Iterable[TensorInfo]) -> list[TensorInfo]:
+class Named(Protocol):
+    """A tensor by name and shape."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+def in_order(tensors: Iterable[T]) -> list[T]:
     """As the quantiser writes them: what belongs to no block first, then block by block, each by name."""
     return sorted(tensors, key=lambda tensor: (_block(tensor.name), tensor.name))
 
 
-def laid_out(tensors: Iterable[TensorInfo], start: int) -> tuple[TensorInfo, ...]:
-    """The same tensors one after the other from the byte `start` on, each at a multiple of 32."""
+def laid_out(typed: Iterable[tuple[str, tuple[int, ...], str]], start: int) -> tuple[TensorInfo, ...]:
+    """Tensors (name, shape, type) one after the other from the byte `start` on, each at a multiple of 32."""
     placed = []
     at = padded(start)
-    for tensor in tensors:
-        placed.append(replace(tensor, offset_bytes=at, part=0))
-        at += padded(tensor.n_bytes)
+    for name, shape, dtype in typed:
+        n_bytes = stored_bytes(shape, dtype)
+        placed.append(TensorInfo(name, shape, dtype, n_bytes, at))
+        at += padded(n_bytes)
     return tuple(placed)
 
 
@@ -136,23 +198,6 @@ def quantizes(name: str, shape: Sequence[int]) -> bool:
 def _block(name: str) -> int:
     found = _BLOCK.match(name)
     return int(found[1]) if found else -1
-
-
-def _mixture(facts: ModelFacts, tensors: Sequence[TensorInfo], file_type: str, importance: bool) -> Mixture:
-    heads, kv_heads = _heads(facts)
-    return Mixture(
-        file_type=file_type,
-        default=FILE_TYPES[file_type],
-        importance=importance,
-        architecture=facts.architecture,
-        layers=len(facts.layers),
-        experts=max((t.shape[-1] for t in tensors if _EXPERTS.search(t.name)), default=0),
-        group=heads // kv_heads if kv_heads else 0,
-        seventy=_SEVENTY.get(facts.architecture) == len(facts.layers)
-        and (facts.architecture != "llama" or heads != kv_heads),
-        tied=all(tensor.name != "output.weight" for tensor in tensors),
-        values=sum(1 for tensor in tensors if _is_value(tensor.name)),
-    )
 
 
 def _is_value(name: str) -> bool:
@@ -175,9 +220,7 @@ def _heads(facts: ModelFacts) -> tuple[int, int]:
     return (query[-1], key[-1]) if query and key else (0, 0)
 
 
-def _type_of(tensor: TensorInfo, rules: Mixture) -> str:
-    if not quantizes(tensor.name, tensor.shape):
-        return tensor.dtype
+def _type_of(tensor: Matrix, rules: Mixture) -> str:
     if rules.default in ("F32", "F16", "BF16"):
         return rules.default
     wanted = wanted_type(tensor, rules, _SIZES[rules.default].block_size)
@@ -185,7 +228,3 @@ def _type_of(tensor: TensorInfo, rules: Mixture) -> str:
         return wanted
     other = _FALLBACKS.get(wanted, wanted)
     return other if tensor.shape[0] % _SIZES[other].block_size == 0 else "F16"
-
-
-def _typed(tensor: TensorInfo, dtype: str) -> TensorInfo:
-    return replace(tensor, dtype=dtype, n_bytes=stored_bytes(tensor.shape, dtype))

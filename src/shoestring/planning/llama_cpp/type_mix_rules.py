@@ -9,8 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from shoestring.models.facts import TensorInfo
+from typing import NamedTuple
 
 _BLOCK = re.compile(r"^blk\.(\d+)\.")
 
@@ -27,6 +26,20 @@ _ROLES = (
     ("down", ("ffn_down",)),
 )
 _EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
+
+
+class Matrix(NamedTuple):
+    """What the rules look at of one tensor: its role, its block (None: outside of all) and its shape."""
+
+    role: str
+    block: int | None
+    shape: tuple[int, ...]
+
+
+def matrix(name: str, shape: tuple[int, ...]) -> Matrix:
+    """The same, found by a tensor's name."""
+    found = _BLOCK.match(name)
+    return Matrix(_role(name), int(found[1]) if found else None, shape)
 
 
 @dataclass
@@ -66,20 +79,19 @@ class Mixture:
         return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
 
 
-def wanted_type(tensor: TensorInfo, rules: Mixture, block: int) -> str:
+def wanted_type(tensor: Matrix, rules: Mixture, block: int) -> str:
     """The type that a tensor's role gives it; counts the role as seen. `block`: values in the default's block."""
-    role = _role(tensor.name)
+    role = tensor.role
     if role == "head" or (role == "embedding" and rules.tied):
         return _head(tensor, rules, block)
     if rules.file_type == "MXFP4_MOE":
         return "MXFP4" if len(tensor.shape) > 2 and tensor.shape[2] > 1 else "Q8_0"
     if role == "embedding":
         return _EMBEDDING.get(rules.file_type, rules.default)
-    by_role = _LOW_RULES if rules.file_type in _VERY_LOW else _RULES
-    rule = by_role.get(role)
+    rule = (_LOW_RULES if rules.file_type in _VERY_LOW else _RULES).get(role)
     if rule is None:
         return rules.default
-    i = _place(tensor.name, role, rules)
+    i = _place(tensor, rules)
     rules.seen[role] += 1
     return rule(rules, i) or rules.default
 
@@ -92,12 +104,12 @@ def _role(name: str) -> str:
     return next((role for role, parts in _ROLES if any(part in name for part in parts)), "other")
 
 
-def _place(name: str, role: str, rules: Mixture) -> int:
+def _place(tensor: Matrix, rules: Mixture) -> int:
     """Which of its role a tensor is. In a mixture of experts feed-forwards go by their block's number."""
-    found = _BLOCK.match(name)
-    if rules.experts > 1 and role in ("up", "gate", "down") and rules.file_type not in _VERY_LOW and found:
-        return int(found[1])
-    return rules.seen[role]
+    by_block = (
+        rules.experts > 1 and tensor.role in ("up", "gate", "down") and rules.file_type not in _VERY_LOW
+    )
+    return tensor.block if by_block and tensor.block is not None else rules.seen[tensor.role]
 
 
 _EMBEDDING = {
@@ -107,7 +119,7 @@ _EMBEDDING = {
 }
 
 
-def _head(tensor: TensorInfo, rules: Mixture, block: int) -> str:
+def _head(tensor: Matrix, rules: Mixture, block: int) -> str:
     if rules.file_type == "MXFP4_MOE" or rules.falcon or tensor.shape[0] % block:
         return "Q8_0"
     if rules.file_type in _VERY_LOW or rules.file_type == "IQ3_XXS":
