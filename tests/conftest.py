@@ -41,6 +41,25 @@ def smollm2_checkpoint() -> Path:
     return folder
 
 
+@pytest.fixture
+def nan_gguf(smollm2_files: tuple[Path, ...], tmp_path: Path) -> Path:
+    """smollm2 with a norm that is NaN, so that every logit is."""
+    import math
+    import struct
+
+    from shoestring.models.gguf_facts import read_facts
+
+    facts = read_facts(smollm2_files, id="smollm2")
+    norm = next(tensor for tensor in facts.tensors if tensor.name == "output_norm.weight")
+    content = bytearray(smollm2_files[0].read_bytes())
+    content[norm.offset_bytes : norm.offset_bytes + norm.n_bytes] = (
+        struct.pack("<f", math.nan) * norm.n_elements
+    )
+    file = tmp_path / "nan.gguf"
+    file.write_bytes(content)
+    return file
+
+
 def _starter(name: str) -> tuple[Path, ...]:
     from shoestring.models.reference import resolve
 

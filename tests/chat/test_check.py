@@ -219,3 +219,8 @@ def smollm2_gguf(smollm2_files: tuple[Path, ...]) -> Iterator[Model]:
 def test_the_wrong_template_is_caught_on_a_real_vocabulary(smollm2_gguf: Model) -> None:
     smollm2_gguf.session.facts = replace(smollm2_gguf.facts, chat_template=LLAMA_3)
     assert "chat template" in failing(smollm2_gguf.check().checks)
+
+
+@pytest.mark.model
+def test_numbers_that_are_none_are_seen_on_llama_cpp_too(nan_gguf: Path) -> None:
+    assert failing(found_in(nan_gguf).checks) == ["numbers", "answer"]
