@@ -26,7 +26,7 @@ from tiny_models import (
     tokens,
 )
 
-from shoestring.engines.base import Event, LoadReport, Prefill, Sampling, Segment, Token
+from shoestring.engines.base import Event, Finished, LoadReport, Prefill, Sampling, Segment, Token
 from shoestring.engines.transformers.model import TransformersModel
 from shoestring.errors import EngineError, OutOfMemoryError
 
@@ -111,20 +111,40 @@ def test_no_cache_ever_holds_more_than_the_context() -> None:
 
 
 def test_a_row_that_is_done_gives_no_more_events_while_others_go_on() -> None:
-    ended: list[int] = []
-    after: list[tuple[int, Event]] = []
+    batch = prompts(5, 9, seed=4)
+    first, second = new_tokens(tiny_model("llama"), batch, GREEDY)
+    assert END not in (*first, *second)
+    end = next(token for token in first if token not in second)
+    library = library_model("llama")
+    library.generation_config.eos_token_id = end
+    model = TransformersModel(library, tokenizer(), SETTINGS, LoadReport())
+    events = generate(model, batch, GREEDY)
+    assert [finished(of_prompt).reason for of_prompt in events] == ["stop", "length"]
+    assert [event for of_prompt in events for event in of_prompt[:-1] if isinstance(event, Finished)] == []
+    assert finished(events[0]).usage.completion_tokens == first.index(end) + 1
+    assert finished(events[1]).usage.completion_tokens == GREEDY.max_tokens
 
-    def emit(index: int, event: Event) -> None:
-        if index in ended:
-            after.append((index, event))
-        if event.__class__.__name__ == "Finished":
-            ended.append(index)
 
+def test_a_row_that_is_done_is_told_at_once() -> None:
+    told: list[tuple[int, type]] = []
+    sampling = Sampling(temperature=0, ignore_eos=True)
     tiny_model("llama").generate(
-        prompts(60, 3), Sampling(temperature=0, ignore_eos=True), emit, lambda: False
+        prompts(60, 3), sampling, lambda n, event: told.append((n, type(event))), lambda: False
     )
-    assert ended == [0, 1]
-    assert after == []
+    assert told.index((0, Finished)) < len(told) / 2
+    assert all(n == 1 for n, _ in told[told.index((0, Finished)) + 1 :])
+
+
+def test_a_character_that_an_answer_ends_inside_of_is_not_kept_back() -> None:
+    model, ends = tiny_model("llama"), set()
+    for seed in range(12):
+        [events] = generate(model, prompts(5), replace(SAMPLED, seed=seed, max_tokens=5, logprobs=0))
+        shown = "".join(event.text for event in events if isinstance(event, Token))
+        whole = model._text.decode([*prompts(5)[0], *tokens(events)])
+        assert whole.endswith(shown)
+        assert shown or not whole
+        ends.add(shown.endswith("\ufffd"))
+    assert ends == {True, False}
 
 
 def test_a_prompt_is_told_as_read_before_its_first_token() -> None:
@@ -169,6 +189,15 @@ class TestEnds:
         own.eos_token = own.convert_ids_to_tokens(first)
         model = TransformersModel(library, own, SETTINGS, LoadReport())
         assert finished(generate(model, prompts(5), GREEDY)[0]).reason == "stop"
+
+    def test_one_that_is_known_by_name_alone_ends_it(self) -> None:
+        library = library_model("llama", eos_token_id=None)
+        assert library.generation_config.eos_token_id is None
+        model = TransformersModel(library, tokenizer(), SETTINGS, LoadReport())
+        batch = prompts(5, 9)
+        found = new_tokens(model, batch, GREEDY)
+        assert END in [tokens[-1] for tokens in found]
+        assert all(END not in tokens[:-1] for tokens in found)
 
     def test_an_end_has_a_log_probability_and_no_text(self, first: int) -> None:
         library = library_model("llama")
