@@ -13,9 +13,9 @@ import pytest
 from memory_cgroup import may_limit_memory, memory_cgroup, run_in_cgroup
 
 from shoestring.engines.base import Event, Sampling, Token
-from shoestring.engines.fake import Script, fake_model
-from shoestring.errors import MemoryGuardError, PromptTooLongError, WorkerDiedError
-from shoestring.planning.base import CPU, DevicePlan, Plan
+from shoestring.engines.fake import FakeEngine, FakeModel, Script, fake_model
+from shoestring.errors import MemoryGuardError, OutOfMemoryError, PromptTooLongError, WorkerDiedError
+from shoestring.planning.base import CPU, DevicePlan, LlamaCppSettings, Plan
 from shoestring.runtime.ledger import Ledger
 from shoestring.runtime.session import Session, open_session
 from shoestring.runtime.stepping import MOST_STEPS, Step
@@ -183,3 +183,44 @@ def test_a_real_model_that_outgrows_its_plan_answers_at_a_lower_precision(
     precision, answer = done.stdout.split(" ", 1)
     assert precision != "bf16"
     assert "Paris" in answer
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake engine, in this process, with room for contexts of 512 tokens and no longer."""
+    load, generate = FakeEngine.load, FakeModel.generate
+
+    def check(context: int) -> None:
+        if context > 512:
+            raise OutOfMemoryError("There was not enough memory.", "Load it with a smaller context.")
+
+    def guarded_load(self: FakeEngine, files: object, settings: LlamaCppSettings, scratch: Path) -> FakeModel:
+        check(0 if settings.threads == LATE else settings.context)
+        return load(self, files, settings, scratch)  # type: ignore[arg-type, return-value]
+
+    def guarded_generate(self: FakeModel, *arguments: object) -> None:
+        check(self._context)
+        generate(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FakeEngine, "load", guarded_load)
+    monkeypatch.setattr(FakeModel, "generate", guarded_generate)
+
+
+LATE = 99
+"""Threads that stand for a model that is loaded well, and runs out of memory when it generates."""
+
+
+@pytest.mark.usefixtures("short_of_memory")
+@pytest.mark.parametrize("threads", [1, LATE])
+def test_an_engine_without_room_is_given_a_smaller_plan(tmp_path: Path, home: Path, threads: int) -> None:
+    facts, plan = fake_model(tmp_path / "script", Script(reply="abc"))
+    first = replace(plan, settings=replace(plan.settings, threads=threads))  # type: ignore[call-arg]
+    shorter = holding(plan, 400 * MiB, context=512)
+    options = {"smaller": lambda failed: [shorter], "in_process": True}
+    with open_session(facts, first, **options) as session:  # type: ignore[arg-type]
+        with pytest.raises(OutOfMemoryError) as caught:
+            text_of(session.generate([1], Sampling()))
+        assert (caught.value.plan, caught.value.alternative) == (first, shorter)
+    with open_session(facts, first, auto=True, **options) as session:  # type: ignore[arg-type]
+        assert text_of(session.generate([1], Sampling())) == "abc"
+        assert [step.taken for step in session.steps] == [shorter]
