@@ -110,7 +110,21 @@ def test_a_batch_leaves_nothing_behind() -> None:
     assert cached(model, prompt) == 0
 
 
-def test_what_was_cancelled_leaves_nothing_behind() -> None:
+def test_an_answer_that_is_cancelled_leaves_its_cache() -> None:
+    model = tiny_model("llama")
+    [prompt] = prompts(10)
+    polls = iter(range(1000))
+    [events] = generate(model, [prompt], replace(GREEDY, logprobs=0), lambda: next(polls) > 8)
+    assert finished(events).reason == "cancelled"
+    [whole] = new_tokens(tiny_model("llama"), [prompt], GREEDY)
+    n = finished(events).usage.completion_tokens
+    assert 0 < n < len(whole)
+    turn = [*prompt, *whole[:n], 1, 2]
+    assert cached(model, turn) == len(prompt) + n
+    assert new_tokens(model, [turn], GREEDY) == new_tokens(tiny_model("llama"), [turn], GREEDY)
+
+
+def test_a_prompt_that_is_cancelled_leaves_nothing_behind() -> None:
     model = tiny_model("llama")
     [prompt] = prompts(10)
     generate(model, [prompt], GREEDY)

@@ -150,15 +150,16 @@ class _Steps(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped
         self._first = True
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        if self._cancelled():
-            raise _CancelledError
         if self._first:
             self._first = False
             self._prefill_is_over()
             for row in self._rows:
                 row.prefilled()
+        is_cancelled = self._cancelled()
         for n, token in enumerate(input_ids[:, -1].tolist()):
-            if not self._rows[n].done:
+            if is_cancelled:  # between two passes through the model, so its cache can be kept
+                self._rows[n].end("cancelled")
+            elif not self._rows[n].done:
                 self._rows[n].take(token, self._sampler.logprob(n, token))
         return torch.tensor([row.done for row in self._rows], device=input_ids.device)
 
