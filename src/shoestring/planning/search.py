@@ -22,15 +22,15 @@ def largest(most: int, left: Callable[[int], int | None], *, known: int = 0) -> 
     """
     if most <= known:
         return known
-    beyond = left(most)
-    if _holds(beyond):
-        return most
-    if not known and most == 1:
-        return 0
     low, high = max(1, known), most
     below = left(low)
     if not known and not _holds(below):
         return 0
+    if low == most:
+        return most
+    beyond = left(most)
+    if _holds(beyond):
+        return most
     misled = 0  # tries in a row that did not halve the range
     while high - low > 1:
         width = high - low

@@ -11,7 +11,16 @@ from shoestring.errors import EngineError, UsageError
 from shoestring.hardware.base import Hardware
 from shoestring.models.facts import ModelFacts
 from shoestring.planning import budgets as amounts
-from shoestring.planning.base import DISK, Estimate, Method, Plan, PlanReport, Request, TransformersSettings
+from shoestring.planning.base import (
+    CPU,
+    DISK,
+    Estimate,
+    Method,
+    Plan,
+    PlanReport,
+    Request,
+    TransformersSettings,
+)
 from shoestring.planning.building import build
 from shoestring.planning.calibration import Calibration, corrected, lesson, sentence
 from shoestring.planning.candidates import LLAMA_CPP, Candidate, candidates, smaller, smaller_files, unmapped
@@ -281,27 +290,33 @@ class _Solver:
         limit = self.facts.context_length
         if option.plan.bytes.total is None or not limit:
             return None
-        left, asked = (
-            self.left(option, "context"),
-            option.plan.context if _fits_by_formula(option.plan) else 0,
-        )
-        blocks = largest(
-            -(-limit // CONTEXT_STEP),
-            lambda count: left(min(limit, count * CONTEXT_STEP)),
-            known=asked // CONTEXT_STEP,
-        )
-        return max(min(limit, blocks * CONTEXT_STEP), asked) or None
+        left = self.left(option, "context")
+        whole = left(limit)
+        if whole is not None and whole >= 0:
+            return limit
+        asked = option.plan.context if _fits_by_formula(option.plan) else 0
+        most = -(-limit // CONTEXT_STEP) - 1
+        blocks = largest(most, lambda count: left(count * CONTEXT_STEP), known=asked // CONTEXT_STEP)
+        return max(blocks * CONTEXT_STEP, asked) or None
 
     def largest_batch(self, option: _Option) -> int | None:
         """The most sequences that fit, everything else as it is; None where not one does, or nothing is known."""
         if option.plan.bytes.total is None:
             return None
         known = option.plan.batch if _fits_by_formula(option.plan) else 0
+        if not known and option.plan.batch == 1 and option.plan.method == "formula":
+            return None
         return largest(MOST_SEQUENCES, self.left(option, "batch"), known=known) or None
 
     def left(self, option: _Option, name: Literal["context", "batch"]) -> Callable[[int], int | None]:
-        """What another context or batch leaves: in the plan's own place, or in any where it does not fit now."""
+        """What another context or batch leaves: in the plan's own place, or in any where it does not fit now.
+
+        What is lacking says nothing where it goes by jumps: placed anew on several GPUs (`_Placement.left_on_gpus`),
+        and with the batch, since llama.cpp rounds a micro-batch up to whole sequences.
+        """
         memory, facts = option.candidate.memory, option.candidate.facts
+        several = len(set(self.budgets) - {CPU, DISK}) > 1
+        jumps = name == "batch" or (several and not option.plan.fits)
 
         def left_with(value: int) -> int | None:
             old = option.placed.settings
@@ -310,7 +325,8 @@ class _Solver:
                 estimate = memory.estimate(facts, settings, self.hardware, option.placed.assignment)
             else:
                 estimate = self.placed(replace(option.candidate, settings=settings))[1].estimate
-            return bytes_left(self.corrected(option.candidate, estimate), self.budgets)
+            found = bytes_left(self.corrected(option.candidate, estimate), self.budgets)
+            return None if jumps and found is not None and found < 0 else found
 
         return left_with
 

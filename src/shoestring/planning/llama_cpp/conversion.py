@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from shoestring.models.facts import AttentionFacts, ModelFacts, StateFacts
 from shoestring.models.safetensors.components import component_of
+from shoestring.planning.alike import alike
 from shoestring.planning.llama_cpp.gguf_names import FAMILIES, Family
 
 Shape = tuple[int, ...]
@@ -59,19 +60,6 @@ class Converted(NamedTuple):
     dtype: str | None
 
 
-class Identity:
-    """A key that is equal to itself alone: facts are told apart by identity, not value by value."""
-
-    def __init__(self, facts: ModelFacts) -> None:
-        self.facts = facts
-
-    def __hash__(self) -> int:
-        return id(self.facts)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and other.facts is self.facts
-
-
 def converted_tensors(facts: ModelFacts) -> tuple[Converted, ...]:
     """All tensors that the conversion of one of `FAMILIES` makes, in no particular order.
 
@@ -102,14 +90,14 @@ class _Conversion:
 
     def tensors(self) -> Iterator[Converted]:
         stacks: dict[tuple[str, str], tuple[Shape, int]] = {}
-        for tensor in self.facts.tensors:
+        for tensor, count in alike(self.facts):
             if tensor.name.endswith(_NOT_WEIGHTS):
                 continue
             stack = _stack_of(tensor.name)
             if stack is None:
                 yield from self.convert(tensor.name, tensor.shape)
             else:
-                stacks[stack] = tensor.shape, stacks[stack][1] + 1 if stack in stacks else 1
+                stacks[stack] = tensor.shape, count + (stacks[stack][1] if stack in stacks else 0)
         for (owner, member), (shape, count) in stacks.items():
             yield from self.convert(f"{owner}.{member}", (count, *shape))
 
@@ -240,7 +228,7 @@ class _Conversion:
 
 
 def _stack_of(name: str) -> tuple[str, str] | None:
-    """The owner and the member's own name of one of several numbered matrices; there may be 70,000 of them."""
+    """The owner and the member's own name of one of several numbered matrices."""
     for owner in _STACKED:
         before, found, member = name.partition(owner)
         if found and member[:1].isdigit():

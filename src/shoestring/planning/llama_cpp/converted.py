@@ -15,10 +15,10 @@ from functools import cached_property, lru_cache
 from shoestring.models import architecture as rules
 from shoestring.models.facts import NO_CONTEXT_LIMIT, LayerFacts, ModelFacts, Parameters, TensorInfo, Weights
 from shoestring.models.gguf_facts import component_of
+from shoestring.planning.identity import Identity
 from shoestring.planning.llama_cpp.conversion import (
     ConversionError,
     Converted,
-    Identity,
     converted_tensors,
     family_of,
 )

@@ -8,9 +8,12 @@ wheels: glibc's allocator, and libstdc++ strings of the old ABI, which share one
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from shoestring.models.architecture import GATED_ATTENTION
 from shoestring.models.facts import ModelFacts, TokenizerFacts
 from shoestring.planning.base import LlamaCppSettings
+from shoestring.planning.identity import Identity
 from shoestring.planning.llama_cpp.compute import output_buffer_bytes
 from shoestring.planning.llama_cpp.kv_cache import padded_context
 
@@ -92,6 +95,17 @@ def work_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     attention weights of all heads in half precision. Every expert that a token uses leads back a row of its own.
     """
     n_tokens = min(settings.ubatch, padded_context(settings) * settings.batch)
+    work = n_tokens * _widest_row(Identity(facts))
+    if not settings.flash_attention:
+        heads = max((layer.attention.heads for layer in facts.layers if layer.attention), default=0)
+        work = max(work, 2 * n_tokens * heads * padded_context(settings))
+    return round(work)
+
+
+@lru_cache(maxsize=8)  # some types of one model, each asked for with many settings
+def _widest_row(key: Identity) -> float:
+    """Bytes of the widest row that some tensor multiplies, converted; of all experts that a token uses together."""
+    facts = key.facts
     used = {f"blk.{i}.": layer.experts.used for i, layer in enumerate(facts.layers) if layer.experts}
     rows = (
         t.shape[0]
@@ -100,11 +114,7 @@ def work_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
         for t in facts.tensors
         if len(t.shape) > 1
     )
-    work = n_tokens * max(rows, default=0.0)
-    if not settings.flash_attention:
-        heads = max((layer.attention.heads for layer in facts.layers if layer.attention), default=0)
-        work = max(work, 2 * n_tokens * heads * padded_context(settings))
-    return round(work)
+    return max(rows, default=0.0)
 
 
 def sampling_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
@@ -125,6 +135,7 @@ def untouched_bytes(facts: ModelFacts, settings: LlamaCppSettings) -> int:
     return 2 * facts.hidden_size * n_tokens * 4
 
 
+@cache
 def _converted(dtype: str) -> float:
     """Bytes of one activation once converted to multiply with weights of `dtype` (ggml's `vec_dot_type`)."""
     if dtype == "F32":

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol, TypeVar
 
 from shoestring.errors import UsageError
@@ -147,7 +147,8 @@ def quantized_bytes(facts: ModelFacts, file_type: str, *, importance: bool | Non
     return sum(tensor.n_bytes for tensor in mixed(facts, file_type, importance=importance))
 
 
-def stored_bytes(shape: Sequence[int], dtype: str) -> int:
+@lru_cache(maxsize=1024)  # blocks repeat each other's shapes
+def stored_bytes(shape: tuple[int, ...], dtype: str) -> int:
     """Bytes of a tensor's data: rows of `shape[0]` values, each in whole blocks of the GGML type."""
     kind = _SIZES[dtype]
     rows = 1

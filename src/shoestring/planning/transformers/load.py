@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import CPU, DISK, TransformersSettings
+from shoestring.planning.identity import Identity
 from shoestring.planning.transformers.kv_cache import DTYPE_BYTES
 from shoestring.planning.transformers.modules import Module, modules
-from shoestring.planning.transformers.weights import is_quantized, module_bytes, stored_by_module
+from shoestring.planning.transformers.weights import sizes
 
 _STORED_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 _INT8_TEMPORARIES = 2 + 4 + 2
@@ -36,14 +38,14 @@ def loading_peaks(
         places: the device of every module by name. What goes to a GPU is read in main memory and converted there,
             in its full precision; what goes to the disk passes through main memory only.
     """
-    stored = stored_by_module(facts) if settings.precision == "stored" else None
+    sized = sizes(facts, settings.precision, settings.compute_dtype)
     width = max((_STORED_BYTES.get(dtype, 1) for dtype in facts.weights.by_dtype), default=2)
     held: dict[str, int] = defaultdict(int)
     peak: dict[str, int] = defaultdict(int)
-    for module in sorted(modules(facts), key=_order):
+    for module in _in_order(Identity(facts)):
         device = places[module.name]
-        size = _size(module, facts, settings, stored)
-        passing = _passing(module, facts, settings, width)
+        size = sized[module.name].held
+        passing = _passing(module, settings, width, quantized=sized[module.name].packed)
         here = held[CPU] + (passing if device == CPU else _read(module, size, width))
         if device == CPU:
             here += size
@@ -55,28 +57,25 @@ def loading_peaks(
     return {device: max(peak[device], held[device]) for device in {*peak, *held}}
 
 
-def _order(module: Module) -> list[tuple[int, int, str]]:
-    """The library's order: names part by part, numbers as numbers (`dot_natural_key`)."""
-    parts = _NUMBER.split(module.name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+@lru_cache(maxsize=2)
+def _in_order(key: Identity) -> list[Module]:
+    """The modules in the library's order: names part by part, numbers as numbers (`dot_natural_key`)."""
 
+    def order(module: Module) -> list[tuple[int, int, str]]:
+        parts = _NUMBER.split(module.name)
+        return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
-def _size(
-    module: Module, facts: ModelFacts, settings: TransformersSettings, stored: Mapping[str, int] | None
-) -> int:
-    if stored is not None:
-        return stored[module.name]
-    return module_bytes(module, facts, settings.precision, settings.compute_dtype).held
+    return sorted(modules(key.facts), key=order)
 
 
 def _read(module: Module, size: int, width: int) -> int:
     return max(size, module.parameters * width)
 
 
-def _passing(module: Module, facts: ModelFacts, settings: TransformersSettings, width: int) -> int:
+def _passing(module: Module, settings: TransformersSettings, width: int, *, quantized: bool) -> int:
     """Beside the module itself: its tensor as stored and the copies its conversion takes."""
     wanted = DTYPE_BYTES[settings.compute_dtype]
-    if is_quantized(module, facts, settings.precision):
+    if quantized:
         converted = wanted if wanted != width else 0
         extra = _INT8_TEMPORARIES if settings.precision == "int8" else _FOUR_BIT_TEMPORARIES
         return module.parameters * (width + converted + extra)

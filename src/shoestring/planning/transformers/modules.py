@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shoestring.models.facts import ModelFacts, TensorInfo
+from shoestring.planning.alike import alike
 
 ModuleKind = Literal["linear", "embedding", "head", "norm", "conv", "router", "experts", "other"]
 
@@ -107,19 +108,15 @@ def modules(facts: ModelFacts) -> tuple[Module, ...]:
     if _last and _last[0][0] is facts:
         return _last[0][1]
     found: dict[str, Module] = {}
-    fused: dict[tuple[str, str], str] = {}
-    more: dict[str, int] = {}
-    for tensor in facts.tensors:
-        key = None if facts.quantization else _expert_key(tensor.name)
-        if key in fused:  # the other experts of a parameter that is known: there may be tens of thousands
-            more[fused[key]] = more.get(fused[key], 0) + 1
-            continue
+    experts: dict[str, int] = {}
+    for tensor, count in _stored(facts):
         for loaded in _as_loaded(tensor, facts):
             _add(found, loaded, facts)
             expert = _EXPERT.match(loaded.name)
-            if key is not None and expert:
-                fused[key] = _fused_name(expert)
-    _add_other_experts(found, fused, more)
+            if expert and count > 1:
+                name = _fused_name(expert)
+                experts[name] = experts.get(name, 0) + count - 1
+    _add_other_experts(found, experts)
     answer = tuple(found.values())
     _last[:] = [(facts, answer)]
     return answer
@@ -168,20 +165,16 @@ def _as_loaded(tensor: TensorInfo, facts: ModelFacts) -> Iterable[TensorInfo]:
         yield replace(tensor, name=name)
 
 
-def _expert_key(name: str) -> tuple[str, str] | None:
-    """Of one expert's matrix, what all experts' have in common: the block before, the part behind."""
-    before, experts, behind = name.partition(".experts.")
-    index, _, part = behind.partition(".")
-    return (before, part) if experts and index.isdigit() and part.endswith(".weight") else None
+def _stored(facts: ModelFacts) -> Iterable[tuple[TensorInfo, int]]:
+    """The stored tensors, of alike experts one with their number; of packed ones each, for they may differ."""
+    return alike(facts) if facts.quantization is None else ((tensor, 1) for tensor in facts.tensors)
 
 
-def _add_other_experts(
-    found: dict[str, Module], fused: dict[tuple[str, str], str], more: dict[str, int]
-) -> None:
+def _add_other_experts(found: dict[str, Module], more: dict[str, int]) -> None:
     """Add experts that were only counted: all are of one shape."""
-    for name in dict.fromkeys(fused.values()):
+    for name, others in more.items():
         module = found[name]
-        count = module.count + more.get(name, 0)
+        count = module.count + others
         found[name] = replace(module, count=count, parameters=module.parameters // module.count * count)
 
 

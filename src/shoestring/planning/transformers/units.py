@@ -9,7 +9,7 @@ from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import TransformersSettings, Unit
 from shoestring.planning.transformers.kv_cache import DTYPE_BYTES, layer_bytes
 from shoestring.planning.transformers.modules import Module
-from shoestring.planning.transformers.weights import module_bytes, stored_by_module
+from shoestring.planning.transformers.weights import sizes
 
 EMBEDDING, HEAD, EXPERTS = "embedding", "head", ".experts"
 
@@ -50,13 +50,8 @@ def unit_of(part: Part, weights: int, facts: ModelFacts, settings: TransformersS
 
 def part_bytes(part: Part, facts: ModelFacts, settings: TransformersSettings, *, packed: bool) -> int:
     """Bytes of a part's weights in memory."""
-    if settings.precision == "stored":
-        stored = stored_by_module(facts)
-        return sum(stored.get(m.name, 0) for m in part.modules)
-    return sum(
-        module_bytes(m, facts, settings.precision, settings.compute_dtype, on_cpu=packed).held
-        for m in part.modules
-    )
+    found = sizes(facts, settings.precision, settings.compute_dtype, on_cpu=packed)
+    return sum(found[m.name].held for m in part.modules)
 
 
 def _read_bytes(part: Part, weights: int, facts: ModelFacts, settings: TransformersSettings) -> int:

@@ -11,10 +11,13 @@ Sources: `transformers/quantizers/base.py` (`get_keys_to_not_convert`), `integra
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import ComputeDtype, Precision
+from shoestring.planning.identity import Identity
 from shoestring.planning.transformers.modules import Module, loaded_tensors, modules
 
 BLOCK, NESTED_BLOCK = 64, 256
@@ -141,20 +144,37 @@ def can_pack(rows: int, columns: int) -> bool:
     return rows % 32 == 0 and columns % BLOCK == 0
 
 
+def sizes(
+    facts: ModelFacts, precision: Precision, dtype: ComputeDtype, *, on_cpu: bool = False
+) -> Mapping[str, ModuleBytes]:
+    """`module_bytes` of every module by name; of a checkpoint that is quantised already, what is stored of it."""
+    return _sizes(Identity(facts), precision, dtype, on_cpu)
+
+
+@lru_cache(maxsize=8)  # some precisions of one model: a plan asks for each again and again
+def _sizes(
+    key: Identity, precision: Precision, dtype: ComputeDtype, on_cpu: bool
+) -> Mapping[str, ModuleBytes]:
+    facts = key.facts
+    if precision == "stored":
+        return {name: ModuleBytes(n, n) for name, n in stored_by_module(facts).items()}
+    return {m.name: module_bytes(m, facts, precision, dtype, on_cpu=on_cpu) for m in modules(facts)}
+
+
 def weights_bytes(
     facts: ModelFacts, precision: Precision, dtype: ComputeDtype, *, on_cpu: bool = False
 ) -> int:
     """Bytes that a model's weights take, scales and tables included, its buffers not."""
     if precision == "stored":
         return stored_bytes(facts)
-    return sum(module_bytes(m, facts, precision, dtype, on_cpu=on_cpu).held for m in modules(facts))
+    return sum(size.held for size in sizes(facts, precision, dtype, on_cpu=on_cpu).values())
 
 
 def footprint_bytes(facts: ModelFacts, precision: Precision, dtype: ComputeDtype) -> int:
     """What `get_memory_footprint()` prints: parameters and buffers, the scales of packed weights left out."""
     if precision == "stored":
         return stored_bytes(facts) + buffer_bytes(facts)
-    parameters = sum(module_bytes(m, facts, precision, dtype).footprint for m in modules(facts))
+    parameters = sum(size.footprint for size in sizes(facts, precision, dtype).values())
     return parameters + buffer_bytes(facts)
 
 
