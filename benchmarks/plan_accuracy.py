@@ -160,7 +160,7 @@ def _fill(worker: Worker, facts: ModelFacts, settings: LlamaCppSettings, sequenc
     """A prompt of its own for each sequence, so that none can reuse another's cache."""
     step = 7 + 2 * sequence
     ids = [3 + (sequence + step * i) % (facts.vocab_size - 3) for i in range(settings.context - 32)]
-    for _ in worker.generate(ids, Sampling(max_tokens=32, temperature=0, ignore_eos=True)):
+    for _ in worker.generate([ids], Sampling(max_tokens=32, temperature=0, ignore_eos=True)):
         pass
 
 

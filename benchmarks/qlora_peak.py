@@ -18,9 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import bare_transformers
 import smollm2_checkpoint
 
+from shoestring.engines.transformers.checkpoint import tensors
+from shoestring.engines.transformers.load import give_back
 from shoestring.hardware.probe import probe
 from shoestring.models.facts import ModelFacts
 from shoestring.models.safetensors_facts import read_checkpoint
@@ -134,12 +135,12 @@ def _model(folder: str, settings: TrainingSettings) -> Any:
     model = getattr(transformers, config.architectures[0]).from_pretrained(
         None,
         config=config,
-        state_dict=bare_transformers._tensors(Path(folder)),
+        state_dict=tensors(sorted(Path(folder).glob("*.safetensors"))),
         dtype=compute if quantization else getattr(torch, _DTYPES[settings.precision]),
         quantization_config=quantization,
         attn_implementation=settings.attention,
     )
-    bare_transformers._give_back()
+    give_back()
     return prepare(model, settings)
 
 

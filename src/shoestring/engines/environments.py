@@ -16,6 +16,8 @@ _TRANSFORMERS: Mapping[str, str] = {
     # code for each shape, 0.3 MB, and keeps 1024 of them.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "HF_DEACTIVATE_ASYNC_LOAD": "1",
+    # bitsandbytes has some functions of its own compiled where there is a C++ compiler: seconds and 40 MB for nothing.
+    "TORCHDYNAMO_DISABLE": "1",
     "HF_HUB_OFFLINE": "1",  # downloads and tokens stay in the parent
     "TOKENIZERS_PARALLELISM": "false",
 }

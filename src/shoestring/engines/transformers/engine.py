@@ -29,13 +29,18 @@ class TransformersEngine:
             ) from error
 
     def preload(self) -> None:
+        """What every load imports but the model's own class, which its config names; bitsandbytes where it is used."""
+        import tokenizers  # noqa: F401
         import torch  # noqa: F401
-        import transformers
+        import transformers.generation.utils
+        import transformers.masking_utils
+        import transformers.modeling_layers
+        import transformers.models.auto.modeling_auto
+        import transformers.models.auto.tokenization_auto
+        import transformers.processing_utils  # noqa: F401
 
-        # What every load imports: attribute access is what makes the library import its parts.
-        transformers.PreTrainedModel  # noqa: B018
-        transformers.PreTrainedTokenizerFast  # noqa: B018
-        transformers.GenerationConfig  # noqa: B018
+        import shoestring.engines.transformers.load
+        import shoestring.engines.transformers.model  # noqa: F401
 
     def load(self, files: Sequence[Path], settings: TransformersSettings, scratch: Path) -> LoadedModel:
         try:
