@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def read_model(model: Reference, *, progress: Progress | None = None, offline: bool = False) -> ModelFacts:
-    """What a model is, from its headers; a starter that is not here yet is fetched first.
+    """What a model is, from its headers. A starter that is not here yet is fetched first; of a model of the hub,
+    nothing but its headers is read (`files` is empty until it was fetched).
 
     Args:
-        model: a starter's name, or the path of a `.gguf` file or of a folder with `config.json` and safetensors, as
-            text or as a path object.
+        model: a starter's name, a model of the hub (`org/name`, `org/name:Q4_K_M`, `org/name/file.gguf`), or the path of
+            a `.gguf` file or of a folder with `config.json` and safetensors, as text or as a path object.
         progress: told of bytes while a starter is fetched.
         offline: never use the network.
 
@@ -37,6 +38,10 @@ def read_model(model: Reference, *, progress: Progress | None = None, offline: b
     from shoestring.models.reference import resolve
 
     resolved = resolve(model, progress=progress, offline=offline)
+    if resolved.repository is not None and resolved.choice is not None:
+        from shoestring.models.hub.reading import read
+
+        return read(resolved.repository, resolved.choice, id=resolved.id)
     if resolved.folder is not None:
         from shoestring.models.safetensors_facts import read_checkpoint
         from shoestring.models.source import FolderSource
@@ -95,6 +100,7 @@ def plan(
     Raises:
         UsageError: the request can never work.
         EngineError: an exact plan was asked for, and the dry run failed.
+        ModelError: it does not generate text (an encoder).
         Else as `read_model`.
     """
     from shoestring.planning.request import request
@@ -112,8 +118,10 @@ def plan(
     )
     machine = _machine(hardware, wanted)
     facts = read_model(model, progress=progress, offline=offline)
+    from shoestring.models.generators import require_generator
     from shoestring.planning import solver
 
+    require_generator(facts)
     known = None
     if hardware is None:
         from shoestring.runtime.ledger import learnt
@@ -253,8 +261,10 @@ def open_model(
     with EarlyWorker(worker) as early:
         facts = read_model(model, progress=progress, offline=offline)
         from shoestring.chat.model import Model
+        from shoestring.models.generators import require_generator
         from shoestring.runtime.opening import open_chosen
 
+        require_generator(facts)
         return Model(
             open_chosen(
                 facts,

@@ -141,16 +141,10 @@ def test_an_unknown_name_gets_the_nearest_starter(name):
         ("/no/such/place/model.bin", ModelNotFoundError, "no file /no/such/place/model.bin"),
         ("./folder/model", ModelNotFoundError, "no file ./folder/model"),
         ("~no-such-user/model.gguf", ModelNotFoundError, "no file ~no-such-user/model.gguf"),
-        (
-            "HuggingFaceTB/SmolLM2-135M-Instruct",
-            ModelNotFoundError,
-            "hub are not supported by this version yet",
-        ),
-        (
-            "https://example.org/model.gguf",
-            ModelNotFoundError,
-            "addresses are not supported by this version yet",
-        ),
+        ("https://example.org/model.gguf", ModelNotFoundError, "is an address, not a model's name"),
+        ("datasets/org/name", ModelNotFoundError, "names a dataset of the hub, not a model"),
+        ("spaces/org/name", ModelNotFoundError, "names a space of the hub, not a model"),
+        ("folder/missing.gguf", ModelNotFoundError, "no file folder/missing.gguf"),
         ("a\0b", ModelNotFoundError, "no file"),
         ("What is the capital of France? " * 400, ModelNotFoundError, "no model called"),
         ("x/" * 5000, ModelNotFoundError, "no file"),
@@ -269,5 +263,5 @@ def test_a_folder_that_may_not_be_searched_is_an_access_error(reference, request
 
 def test_no_message_names_a_command_line_flag():
     for reference in ("", "unknown", "missing.gguf", "org/name", "."):
-        error = refusal(reference)
+        error = refusal(reference, offline=True)
         assert "--" not in f"{error.message} {error.hint}"

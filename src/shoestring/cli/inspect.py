@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shoestring.models.facts import QuantizationFacts
-    from shoestring.models.inspect import InspectReport, TensorReport
+    from shoestring.models.inspect import HubReport, InspectReport, TensorReport, VariantReport
 
 
 @click.command()
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 def inspect(model: str, tensors: bool, as_json: bool) -> None:
     """Show what a model is, from its headers alone.
 
-    MODEL is a name (see `shoestring models list`), the path of a .gguf file, or a folder with config.json and safetensors.
+    MODEL is a name (see `shoestring models list`), a model of the Hugging Face hub, the path of a .gguf file, or a
+    folder with config.json and safetensors. Of a hub model only the headers are read.
 
     \b
     Examples:
       shoestring inspect smollm2
+      shoestring inspect org/name:Q4_K_M
       shoestring inspect ./model-00001-of-00003.gguf --tensors
     """
     from shoestring import api
@@ -57,11 +59,25 @@ def view(found: InspectReport) -> Iterator[RenderableType]:
     yield _components(found)
     yield ""
     yield _dtypes(found)
-    for sentence in found.not_understood:
+    if found.hub is not None and len(found.hub.variants) > 1:
+        yield ""
+        yield _variants(found.hub.variants)
+    for sentence in _remarks(found):
         yield Text.assemble(("! ", "bold yellow"), sentence)
     if found.tensors is not None:
         yield ""
         yield _tensors(found.tensors)
+
+
+def _remarks(found: InspectReport) -> Iterator[str]:
+    if found.hub is not None:
+        yield from found.hub.notes
+    if found.no_generator is not None:
+        yield found.no_generator
+    if found.own_code:
+        code = ", ".join(found.own_code)
+        yield f"It brings Python code of its own ({code}), which runs only with your consent."
+    yield from found.not_understood
 
 
 def _rows(found: InspectReport) -> Iterator[tuple[str, str]]:
@@ -72,7 +88,7 @@ def _rows(found: InspectReport) -> Iterator[tuple[str, str]]:
         else f", {format_count(parameters.active)} active per token"
     )
     yield "Model", found.id
-    yield "Kind", "chat: it answers" if found.kind == "chat" else "base: it continues text"
+    yield "Kind", _kind(found)
     yield "Architecture", f"{found.architecture}, {found.layers} layers"
     yield "Parameters", f"{format_count(parameters.total)}{active}"
     yield "Weights", f"{format_bytes(found.weights.total_bytes)} ({found.format})"
@@ -88,6 +104,26 @@ def _rows(found: InspectReport) -> Iterator[tuple[str, str]]:
         "none" if found.chat_template is None else f"yes ({len(found.chat_template):,} characters)",
     )
     yield "Licence", found.license or "not stated"
+    if found.hub is not None:
+        yield from _hub_rows(found.hub)
+
+
+def _kind(found: InspectReport) -> str:
+    if found.no_generator is not None:
+        return "not a generator of text"
+    return "chat: it answers" if found.kind == "chat" else "base: it continues text"
+
+
+def _hub_rows(hub: HubReport) -> Iterator[tuple[str, str]]:
+    gated = ", gated: its owner grants access" if hub.gated else ""
+    yield "Repository", f"{hub.repository}, commit {hub.commit[:8]}{gated}"
+    if hub.last_modified is not None:
+        yield "Last change", hub.last_modified[:10]
+    if hub.downloads is not None:
+        yield "Downloads", f"{hub.downloads:,} in 30 days"
+    taken = "1 holds" if len(hub.weights) == 1 else f"{len(hub.weights):,} hold"
+    here = "fetched" if hub.fetched else "not fetched yet"
+    yield "Files", f"{hub.files:,}, of which {taken} its weights ({here})"
 
 
 def _quantization(found: QuantizationFacts) -> str:
@@ -108,6 +144,13 @@ def _dtypes(found: InspectReport) -> Table:
     table = _table("dtype", "bytes", "share")
     for name, n in sorted(found.weights.by_dtype.items(), key=lambda item: -item[1]):
         table.add_row(name, format_bytes(n), f"{n / max(1, found.weights.total_bytes):.1%}")
+    return table
+
+
+def _variants(variants: tuple[VariantReport, ...]) -> Table:
+    table = _table("GGUF", "bytes")
+    for variant in variants:
+        table.add_row(variant.model, format_bytes(variant.bytes))
     return table
 
 

@@ -36,7 +36,7 @@ _TRANSLATORS = _names(
     "blenderbot-small led prophetnet fsmt nllb-moe plbart bigbird_pegasus t5gemma"
 )
 _KINDS = (
-    (_ENCODERS, "an encoder", "an encoder turns text into numbers or labels and is not a generator"),
+    (_ENCODERS, "an encoder, and an encoder is not a generator", "it turns text into numbers or labels"),
     (_SPEECH, "a speech model", "it works on sound and does not answer in text as a language model does"),
     (_IMAGES, "an image model", "it works on images and does not write text"),
     (_TRANSLATORS, "an encoder-decoder", "this version runs models with a decoder alone"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shoestring.models.facts import Kind, ModelFacts, Parameters, QuantizationFacts, Weights
+from shoestring.models.generators import why_no_generator
+from shoestring.models.hub.base import Origin
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,44 @@ class TensorReport:
     shape: tuple[int, ...]
     dtype: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class VariantReport:
+    """Another GGUF model of the same repository: how to name it, its type as its name states it (or None), its bytes."""
+
+    model: str
+    type: str | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class HubReport:
+    """Where a model of the hub comes from.
+
+    Attributes:
+        repository: `org/name`, as the hub spells it.
+        commit: that the report is about.
+        gated: whether its owner has to grant access.
+        downloads: in the last 30 days; None where the hub was not asked.
+        last_modified: ISO 8601, in UTC; None likewise.
+        files: how many the repository holds.
+        weights: names of those that hold this model's weights.
+        fetched: whether all of these are on this machine.
+        variants: its GGUF models, this one included.
+        notes: what a user has to know of what was taken, one sentence each.
+    """
+
+    repository: str
+    commit: str
+    gated: bool
+    downloads: int | None
+    last_modified: str | None
+    files: int
+    weights: tuple[str, ...]
+    fetched: bool
+    variants: tuple[VariantReport, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -31,6 +71,9 @@ class InspectReport:
         tied: whether a checkpoint's head is its embedding.
         modalities: what it reads: `text`, `image`, `audio`, `video`.
         class_name: the class that transformers loads a checkpoint with, or None.
+        no_generator: why it cannot generate text (an encoder), or None.
+        own_code: Python modules that it brings along and needs; they run only with the user's consent.
+        hub: of a model of the hub; else None.
     """
 
     id: str
@@ -51,6 +94,9 @@ class InspectReport:
     tied: bool = False
     modalities: tuple[str, ...] = ("text",)
     class_name: str | None = None
+    no_generator: str | None = None
+    own_code: tuple[str, ...] = ()
+    hub: HubReport | None = None
 
 
 def inspect(facts: ModelFacts, *, tensors: bool = False) -> InspectReport:
@@ -77,4 +123,29 @@ def inspect(facts: ModelFacts, *, tensors: bool = False) -> InspectReport:
         tied=facts.tied,
         modalities=facts.modalities,
         class_name=facts.class_name,
+        no_generator=why_no_generator(facts.architecture, facts.class_name),
+        own_code=facts.own_code,
+        hub=None if facts.origin is None else _hub(facts.origin, fetched=bool(facts.files)),
+    )
+
+
+def _hub(origin: Origin, *, fetched: bool) -> HubReport:
+    from shoestring.models.hub.variants import references, variants
+
+    repository = origin.repository
+    found = variants(repository.files)
+    return HubReport(
+        repository=repository.id,
+        commit=repository.commit,
+        gated=repository.gated,
+        downloads=repository.downloads,
+        last_modified=repository.last_modified,
+        files=len(repository.files),
+        weights=origin.weights,
+        fetched=fetched,
+        variants=tuple(
+            VariantReport(model, variant.type, variant.size_bytes)
+            for model, variant in zip(references(repository.id, found), found, strict=True)
+        ),
+        notes=repository.notes + origin.notes,
     )

@@ -1,7 +1,8 @@
-"""From what a user calls a model to its files on this machine.
+"""From what a user calls a model to where it is.
 
 A reference is a starter's name (`smollm2`), the path of a `.gguf` file, where any part of a split model
-(`…-00001-of-00003.gguf`) means all of it, or a folder with a `config.json` and safetensors files.
+(`…-00001-of-00003.gguf`) means all of it, a folder with a `config.json` and safetensors files, or a model of the hub
+(`org/name`, `org/name:Q4_K_M`, `org/name/file.gguf`, each also with a revision: `org/name@v1.0`). What is here wins.
 """
 
 from __future__ import annotations
@@ -11,18 +12,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoestring.errors import AccessError, InvalidModelFileError, ModelNotFoundError, UsageError
 from shoestring.models.progress import Progress
 from shoestring.models.starters import STARTERS, Starter, installed
 
-_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+if TYPE_CHECKING:
+    from shoestring.models.hub.base import Repository
+    from shoestring.models.hub.choice import Choice
+
+_HUB = re.compile(
+    r"(?P<id>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})"
+    r"(?:@(?P<revision>refs/pr/\d{1,9}|[\w][\w.-]{0,199}))?"
+    r"(?:/(?P<file>[^\x00-\x1f\x7f\\]{1,900}\.gguf)|:(?P<type>[\w.-]{1,40}))?",
+    re.ASCII | re.IGNORECASE,
+)
+_OTHER_KIND = re.compile(r"(datasets|spaces)/[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A model that is on this machine.
+    """A model that was found: on this machine, or on the hub, of which nothing but a description is fetched yet.
 
     Attributes:
         id: what the user calls it: the starter's name, or the path as it was given.
@@ -32,6 +44,7 @@ class Resolved:
         source: where it came from, for people.
         system: the system message that suits a starter, or None.
         folder: absolute path of a checkpoint's folder (`safetensors_facts.read_checkpoint` reads it); None: GGUF.
+        repository, choice: of a model of the hub (`hub.reading.read` reads it), which has no `files` here; else None.
     """
 
     id: str
@@ -40,6 +53,8 @@ class Resolved:
     source: str
     system: str | None = None
     folder: Path | None = None
+    repository: Repository | None = None
+    choice: Choice | None = None
 
 
 Reference = str | os.PathLike[str]
@@ -53,14 +68,15 @@ def resolve(
     offline: bool = False,
     starters: Mapping[str, Starter] = STARTERS,
 ) -> Resolved:
-    """Find a model, fetching a starter on first use. A cached one costs no import and no network.
+    """Find a model, fetching a starter on first use. A cached one costs no import and no network; of a model of the
+    hub, no weights are fetched.
 
     A starter's name means the starter, even where a file has the same name (write `./smollm2` for it, or
     give a path object). Spelt with other capitals (`SmolLM2`) it still does, unless a file is called so.
     The content of weights is not looked at here; reading their headers does that.
 
     Args:
-        reference: a starter's name or a path (`~` allowed), as text or as a path object.
+        reference: a starter's name, a path (`~` allowed) or a name of the hub, as text; or a path object.
         progress: told of bytes while a starter is fetched.
         offline: never use the network.
         starters: those to choose from, by name.
@@ -68,10 +84,10 @@ def resolve(
     Raises:
         UsageError: the reference is empty, or neither text nor a path.
         ModelNotFoundError: no such starter or file, a part of a split model is missing, a folder holds no
-            model that can be read, or (offline) the starter is not here yet.
+            model that can be read, the hub has no such model, or (offline) the model is not here yet.
         InvalidModelFileError: the file is not GGUF, or a folder's index is malformed.
-        AccessError: the file cannot be read, or its folder not be searched.
-        FetchError, DiskFullError: as `fetch.fetch`.
+        AccessError: the file cannot be read, or its folder not be searched; the hub keeps the model to itself.
+        NetworkError, FetchError, DiskFullError: as `fetch.fetch` and `hub.repository.repository`.
     """
     name = _text(reference, starters)
     if not name.strip():
@@ -89,6 +105,8 @@ def resolve(
         ) from error
     if not is_path and (starter := starter_named(name, starters)):
         return _resolve_starter(starter, progress, offline)
+    if not is_path and (match := _HUB.fullmatch(name)) and not _looks_like_a_path(name):
+        return _resolve_hub(name, match, offline)
     raise _not_found(name, starters, is_path=is_path)
 
 
@@ -139,6 +157,25 @@ def _resolve_starter(starter: Starter, progress: Progress | None, offline: bool)
 
         path = fetch(starter, progress)
     return Resolved(starter.name, (path,), starter.license, starter.source, starter.system)
+
+
+def _looks_like_a_path(name: str) -> bool:
+    """Whether a name that could be one of the hub is meant as a path: `models/tiny.gguf`, of which there is none."""
+    return name.count("/") == 1 and name.lower().endswith(".gguf")
+
+
+def _resolve_hub(name: str, match: re.Match[str], offline: bool) -> Resolved:
+    from shoestring.models.hub.choice import choose
+    from shoestring.models.hub.repository import repository
+
+    try:
+        found = repository(match["id"], revision=match["revision"], offline=offline)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{error.message} There is no file of this name here, either.", error.hint
+        ) from error
+    choice = choose(found, match["file"] or match["type"])
+    return Resolved(name, (), found.license, "the Hugging Face hub", repository=found, choice=choice)
 
 
 def _resolve_path(name: str, path: Path) -> Resolved:
@@ -195,14 +232,11 @@ def _not_found(reference: str, starters: Mapping[str, Starter], *, is_path: bool
     if is_path:
         return ModelNotFoundError(f"There is no file {shown}.", _HINT_PATH)
     if "://" in reference:
-        return ModelNotFoundError(f"{shown}: addresses are not supported by this version yet.", _HINT_LOCAL)
+        return ModelNotFoundError(f"{shown} is an address, not a model's name.", _HINT_HUB)
     if not reference.lower().endswith(".gguf"):
-        if _HUB.fullmatch(reference):
-            return ModelNotFoundError(
-                f"There is no file {shown}, and models of the Hugging Face hub are "
-                "not supported by this version yet.",
-                _HINT_LOCAL,
-            )
+        if _OTHER_KIND.fullmatch(reference):
+            kind = reference.partition("s/")[0]
+            return ModelNotFoundError(f"{shown} names a {kind} of the hub, not a model.", _HINT_HUB)
         if not {os.sep, os.altsep} & set(reference) and "\0" not in reference:
             return ModelNotFoundError(f"There is no model called {shown!r}.", _nearest(reference, starters))
     return ModelNotFoundError(f"There is no file {shown}.", _HINT_PATH)
@@ -216,7 +250,9 @@ def _nearest(name: str, starters: Mapping[str, Starter]) -> str:
 
 
 def _offer(starters: Mapping[str, Starter]) -> str:
-    return f"Name a starter ({', '.join(starters)}) or give the path of a .gguf file."
+    return (
+        f"Name a starter ({', '.join(starters)}), a model of the hub (org/name), or the path of a .gguf file."
+    )
 
 
 def _hint_for_folder(folder: Path) -> str:
@@ -235,7 +271,6 @@ def _hint_for_folder(folder: Path) -> str:
 
 
 _HINT_PATH = "Give the path of a .gguf file, or of a folder with config.json and safetensors."
-_HINT_LOCAL = (
-    "Download its .gguf file yourself and give the path; to plan, a folder with its config.json, tokenizer.json and "
-    "safetensors files will do, too."
+_HINT_HUB = (
+    "Name a model of the hub as org/name, with a type (org/name:Q4_K_M) or a file (org/name/file.gguf)."
 )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from shoestring.errors import ModelNotFoundError, UsageError
 from shoestring.models.hub.base import Repository
-from shoestring.models.hub.variants import Variant, best, normal, variants
+from shoestring.models.hub.variants import Variant, best, normal, references, variants
 from shoestring.units import format_bytes
 
 _SINGLE, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
@@ -123,14 +123,8 @@ def _whole(repository: Repository, variant: Variant) -> tuple[str, ...]:
 
 
 def _named(repository: Repository, found: Sequence[Variant]) -> str:
-    """What else there is, as it would be asked for: by type where that is clear, else by file."""
-    types = [variant.type for variant in found]
-    names = [
-        f"{repository.id}:{variant.type}"
-        if variant.type and types.count(variant.type) == 1
-        else f"{repository.id}/{variant.names[0]}"
-        for variant in found
-    ]
+    """What else there is, as it would be asked for."""
+    names = references(repository.id, found)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

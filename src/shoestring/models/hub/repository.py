@@ -40,8 +40,8 @@ class _Description(msgspec.Struct):
     id: str
     sha: str
     siblings: list[_Sibling] = []
-    gated: bool | str = False
-    private: bool = False
+    gated: bool | str | None = False
+    private: bool | None = False
     downloads: int | None = None
     lastModified: str | None = None  # noqa: N815 (the hub's name)
     cardData: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815
@@ -132,8 +132,8 @@ def _parsed(body: bytes, repo_id: str) -> Repository:
         id=described.id,
         commit=described.sha,
         files=tuple(files[name] for name in sorted(files)),
-        gated=described.gated is not False,
-        private=described.private,
+        gated=bool(described.gated),
+        private=bool(described.private),
         license=_license(card),
         downloads=described.downloads,
         last_modified=date if date and _DATE.fullmatch(date) else None,

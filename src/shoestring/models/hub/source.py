@@ -79,9 +79,9 @@ class HubSource:
         return self._pool
 
     def close(self) -> None:
-        """Drop what was asked for and not read. Idempotent."""
+        """Ask for nothing more, and wait for the answers that are on their way. Idempotent."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
     def __enter__(self) -> HubSource:

@@ -108,3 +108,14 @@ def best(found: Sequence[Variant]) -> Variant:
         return PREFERRED.index(kind) if kind in PREFERRED else len(PREFERRED), variant.size_bytes
 
     return min(found, key=rank)
+
+
+def references(repo_id: str, found: Sequence[Variant]) -> tuple[str, ...]:
+    """How each is asked for: by its type where no other has the same, else by its file."""
+    types = [variant.type for variant in found]
+    return tuple(
+        f"{repo_id}:{variant.type}"
+        if variant.type and types.count(variant.type) == 1
+        else f"{repo_id}/{variant.names[0]}"
+        for variant in found
+    )

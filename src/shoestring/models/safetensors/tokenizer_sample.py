@@ -79,6 +79,8 @@ def sample(source: Source, name: str, vocab_size: int | None) -> Sampled | None:
     """
     with source.open(name) as file:
         size = file.size_bytes
+    if size < _SAMPLES * _SAMPLE_BYTES:
+        return None
     spans = {size * i // _SAMPLES - _SAMPLE_BYTES: _SAMPLE_BYTES for i in range(1, _SAMPLES + 1)}
     parts = source.parts(name, {**spans, 0: _HEAD_BYTES})
     head = parts.pop(0)
@@ -86,7 +88,11 @@ def sample(source: Source, name: str, vocab_size: int | None) -> Sampled | None:
     if match is None:  # thousands of added tokens
         head += source.parts(name, {len(head): _LONGER_HEAD_BYTES})[len(head)]
         match = _vocabulary(head)
-    if match is None or b'"added_tokens"' not in head[: match.start()]:
+    if (
+        match is None
+        or b'"added_tokens"' not in head[: match.start()]
+        or b'"merges"' in head[: match.start()]
+    ):
         return None
     start, opening = match.start(1), match[1]
     closed = head[:start] + (b"{}" if opening == b"{" else b"[]") + b"}}"
