@@ -64,7 +64,12 @@ def pull(
             verify(starter.name, progress, starters=starters)
         except CorruptDownloadError:
             remove(starter.name, starters=starters)
-    return resolve(reference, progress=progress, starters=starters)
+    resolved = resolve(reference, progress=progress, starters=starters)
+    if resolved.repository is None:
+        return resolved
+    from shoestring.models.hub.materialise import pulled
+
+    return pulled(resolved, progress)
 
 
 def verify(

@@ -28,6 +28,7 @@ class Repository:
     Attributes:
         id: `org/name`, as the hub spells it.
         commit: the full commit hash that the wanted revision names now.
+        revision: the branch, tag or commit that was wanted.
         files: every file, sorted by name.
         gated: whether access has to be granted by its owner; `private`: whether it is hidden from others.
         license: as its card says, or None.
@@ -48,6 +49,7 @@ class Repository:
     last_modified: str | None = None
     local: bool = False
     snapshot: Path | None = None
+    revision: str = "main"
     notes: tuple[str, ...] = ()
 
     def file(self, name: str) -> RemoteFile | None:

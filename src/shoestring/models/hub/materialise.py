@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shoestring.models.facts import ModelFacts
 from shoestring.models.progress import Progress
+
+if TYPE_CHECKING:
+    from shoestring.models.reference import Resolved
 
 
 def materialise(facts: ModelFacts, progress: Progress | None = None, *, code: bool = False) -> ModelFacts:
@@ -33,3 +37,17 @@ def materialise(facts: ModelFacts, progress: Progress | None = None, *, code: bo
     weights = origin.weights if facts.format == "gguf" else ()
     choice = Choice("gguf" if facts.format == "gguf" else "safetensors", weights, origin.notes)
     return replace(read(here, choice, id=facts.id), system=facts.system)
+
+
+def pulled(resolved: Resolved, progress: Progress | None = None) -> Resolved:
+    """A model of the hub with its files on this machine, fetched as far as they are not; another as it is.
+
+    Raises as `materialise`.
+    """
+    if resolved.repository is None or resolved.choice is None:
+        return resolved
+    from shoestring.models.hub.reading import read
+
+    facts = materialise(read(resolved.repository, resolved.choice, id=resolved.id), progress)
+    folder = facts.config_file.parent if facts.config_file else None
+    return replace(resolved, files=facts.files, folder=folder, license=facts.license)

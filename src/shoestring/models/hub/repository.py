@@ -94,7 +94,9 @@ def _ask(repo_id: str, revision: str | None) -> Repository:
             ) from None
         raise
     found = _parsed(answer.body, repo_id)
-    found = replace(found, snapshot=snapshot_folder(found.id, found.commit))
+    found = replace(
+        found, snapshot=snapshot_folder(found.id, found.commit), revision=revision or found.revision
+    )
     if found.gated or found.private:
         check(found)
     return found

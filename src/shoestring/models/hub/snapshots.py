@@ -17,7 +17,7 @@ _MAX_REF_BYTES = 200
 
 def snapshot_folder(repo_id: str, commit: str) -> Path | None:
     """The folder with the files of a commit that were fetched; None: none were."""
-    folder = _home(repo_id) / "snapshots" / commit
+    folder = home(repo_id) / "snapshots" / commit
     return folder if folder.is_dir() else None
 
 
@@ -27,7 +27,7 @@ def cached(repo_id: str, revision: str | None = None) -> Repository | None:
     Args:
         revision: a branch, a tag or a commit; None: the main branch, else what was fetched last.
     """
-    folder = _revision_folder(_home(repo_id), revision)
+    folder = _revision_folder(home(repo_id), revision)
     if folder is None:
         return None
     files = tuple(
@@ -36,11 +36,17 @@ def cached(repo_id: str, revision: str | None = None) -> Repository | None:
         if path.is_file()
     )
     return Repository(
-        repo_id, folder.name, tuple(sorted(files, key=lambda f: f.name)), local=True, snapshot=folder
+        id=repo_id,
+        commit=folder.name,
+        files=tuple(sorted(files, key=lambda file: file.name)),
+        local=True,
+        snapshot=folder,
+        revision=revision or "main",
     )
 
 
-def _home(repo_id: str) -> Path:
+def home(repo_id: str) -> Path:
+    """Where the cache keeps everything of a repository (not created here)."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
