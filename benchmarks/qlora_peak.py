@@ -21,7 +21,7 @@ from typing import Any
 import smollm2_checkpoint
 
 from shoestring.engines.transformers.checkpoint import tensors
-from shoestring.engines.transformers.load import give_back
+from shoestring.engines.transformers.heap import give_back
 from shoestring.hardware.probe import probe
 from shoestring.models.facts import ModelFacts
 from shoestring.models.safetensors_facts import read_checkpoint

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 from shoestring.engines.base import LoadReport
 from shoestring.engines.transformers import checkpoint, devices
 from shoestring.engines.transformers.failures import as_our_error
+from shoestring.engines.transformers.heap import give_back
 from shoestring.engines.transformers.held import offloaded
 from shoestring.engines.transformers.quantization import dtype_of, quantization_config, settle
 from shoestring.engines.transformers.quiet import quietly
@@ -202,12 +201,3 @@ def _conversion_error(said: Sequence[str]) -> EngineError | None:
 def _some(names: Sequence[str]) -> str:
     more = len(names) - _NAMES_SHOWN
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def give_back() -> None:
-    """Return freed heap pages to the system: reading a tokenizer leaves up to 30 MB of them, loading some more."""
-    if sys.platform != "linux":
-        return
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
-    if trim is not None:
-        trim(0)

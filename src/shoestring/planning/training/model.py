@@ -41,10 +41,9 @@ from shoestring.planning.training.optimizer import (
     step_bytes,
 )
 from shoestring.planning.training.phases import Step, beside_gradients
-from shoestring.planning.training.runtime import worker_bytes
+from shoestring.planning.training.runtime import loading_worker_bytes, worker_bytes
 from shoestring.planning.transformers.load import loading_peaks
 from shoestring.planning.transformers.modules import Module, modules
-from shoestring.planning.transformers.runtime import loading_worker_bytes
 from shoestring.planning.transformers.units import part_bytes, parts
 from shoestring.planning.transformers.weights import footprint_bytes
 
@@ -257,7 +256,7 @@ class _Trainer:
         """The base model's loading; training needs more, so that it is no limit."""
         places = {module.name: self.device for module in self.held}
         peaks = dict(loading_peaks(self.facts, self.loaded, places))
-        peaks[CPU] = peaks.get(CPU, 0) + loading_worker_bytes(self.loaded)
+        peaks[CPU] = peaks.get(CPU, 0) + loading_worker_bytes(self.settings)
         if not self.on_cpu:
             peaks[self.device] += CUDA_CONTEXT_BYTES
         return peaks

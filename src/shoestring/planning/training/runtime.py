@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from shoestring.models.facts import ModelFacts
 from shoestring.planning.base import TrainingSettings
 from shoestring.planning.transformers.modules import Module
-from shoestring.planning.transformers.runtime import BITSANDBYTES_BYTES, IMPORTS_BYTES, object_bytes
+from shoestring.planning.transformers.runtime import IMPORTS_BYTES, object_bytes
 
 ENVIRONMENT: Mapping[str, str] = {
     "MALLOC_MMAP_THRESHOLD_": "65536",
@@ -24,6 +24,8 @@ by 9 % in three steps. With 64 KiB every activation has pages of its own and giv
 the same in every step.
 """
 
+BITSANDBYTES_BYTES = 48_000_000
+"""bitsandbytes with what its compiled functions import: a training worker has torch's compiler on."""
 PEFT_BYTES = 52_000_000
 """peft and what a training run imports at first use, kernels' code and scratch of one backward pass and step.
 Measured by `benchmarks/qlora_peak.py`, like the constants of inference that it adds to."""
@@ -40,3 +42,8 @@ def worker_bytes(
         IMPORTS_BYTES + PEFT_BYTES + BITSANDBYTES_BYTES
     )  # peft imports bitsandbytes where it is installed
     return libraries + object_bytes(facts, held, quantized) + adapters * _ADAPTER_OBJECTS_BYTES
+
+
+def loading_worker_bytes(settings: TrainingSettings) -> int:
+    """Bytes of the worker beside the base model's weights while they are loaded."""
+    return IMPORTS_BYTES + (BITSANDBYTES_BYTES if settings.method == "qlora" else 0)

@@ -24,8 +24,11 @@ from shoestring.planning.transformers.weights import sizes
 _STORED_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 _INT8_TEMPORARIES = 2 + 4 + 2
 """Bytes a weight while a matrix becomes int8: in fp16, scaled in fp32, and its magnitudes."""
-_FOUR_BIT_TEMPORARIES = 4 + 4 + 4 + 1 + 2
+_NF4_TEMPORARIES = 4 + 4 + 4 + 1 + 2
 """While one becomes 4-bit: in fp32, scaled, its codes as int32, as bytes, and the halves that are packed."""
+_FP4_TEMPORARIES = 4 + 4 + 4 + 8 + 8
+"""The same where codes are in another order than values: those codes as int64, and what they stand for."""
+_TEMPORARIES = {"int": _INT8_TEMPORARIES, "nf4": _NF4_TEMPORARIES, "fp4": _FP4_TEMPORARIES}
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -77,8 +80,7 @@ def _passing(module: Module, settings: TransformersSettings, width: int, *, quan
     wanted = DTYPE_BYTES[settings.compute_dtype]
     if quantized:
         converted = wanted if wanted != width else 0
-        extra = _INT8_TEMPORARIES if settings.precision == "int8" else _FOUR_BIT_TEMPORARIES
-        return module.parameters * (width + converted + extra)
+        return module.parameters * (width + converted + _TEMPORARIES[settings.precision[:3]])
     if settings.precision == "stored":
         return 0
     if module.kind == "experts":

@@ -2,7 +2,7 @@
 
 Measured constants, because what an import takes follows from nothing: `benchmarks/bare_transformers.py` prints them
 anew with a model of a few kilobytes. They hold for torch 2.13 (CPU build), transformers 5.24 and bitsandbytes 0.50
-on x86-64 Linux, for a worker whose environment fixes glibc's mmap threshold and that trims its heap after loading.
+on x86-64 Linux, for a worker with the environment of `engines/environments.py` that trims its heap as it loads.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from shoestring.planning.transformers.weights import is_quantized, scale_bytes
 
 IMPORTS_BYTES = 363_400_000
 """Interpreter, torch, transformers and what loading a model imports, before anything was computed."""
-BITSANDBYTES_BYTES = 48_000_000
-"""bitsandbytes, accelerate and what they import, less what the library would have imported anyway."""
-KERNELS_BYTES = {"fp32": 7_500_000, "bf16": 15_600_000, "fp16": 15_600_000}
-"""First computation: OpenMP's threads, BLAS, generation's modules; in 16 bits oneDNN's code generated for it."""
-INT8_KERNELS_BYTES = 15_000_000
-FOUR_BIT_KERNELS_BYTES = 12_000_000
+BITSANDBYTES_BYTES = {"int8": 5_100_000, "4-bit": 7_200_000}
+"""bitsandbytes and what it imports, beside what the library imports anyway; the kernels that quantise."""
+KERNELS_BYTES = {"fp32": 8_400_000, "bf16": 16_200_000, "fp16": 16_200_000}
+"""First computation: OpenMP's threads, BLAS; in 16 bits oneDNN's code generated for it."""
+INT8_KERNELS_BYTES = 15_300_000
+FOUR_BIT_KERNELS_BYTES = 10_500_000
 
 MODULE_BYTES = 6_500
 """A torch module with its dicts, its parameter and the parameter's tensor; a llama block has 13 of them."""
@@ -45,16 +45,16 @@ _HOLES_PER_TOKEN, _HOLES_PER_MERGE = 80, 60
 def worker_bytes(settings: TransformersSettings) -> int:
     """Bytes of the idle worker once it has loaded a model of no size and computed with it once."""
     if settings.precision == "int8":
-        return IMPORTS_BYTES + BITSANDBYTES_BYTES + INT8_KERNELS_BYTES
+        return loading_worker_bytes(settings) + INT8_KERNELS_BYTES
     if settings.precision.startswith(("nf4", "fp4")):
-        return IMPORTS_BYTES + BITSANDBYTES_BYTES + FOUR_BIT_KERNELS_BYTES
+        return loading_worker_bytes(settings) + FOUR_BIT_KERNELS_BYTES
     return IMPORTS_BYTES + KERNELS_BYTES[settings.compute_dtype]
 
 
 def loading_worker_bytes(settings: TransformersSettings) -> int:
     """The same before the first computation: what lies beside the weights while they are loaded."""
-    quantized = settings.precision in ("int8", "nf4", "nf4-dq", "fp4", "fp4-dq")
-    return IMPORTS_BYTES + (BITSANDBYTES_BYTES if quantized else 0)
+    kind = "4-bit" if settings.precision.startswith(("nf4", "fp4")) else settings.precision
+    return IMPORTS_BYTES + BITSANDBYTES_BYTES.get(kind, 0)
 
 
 def tokenizer_bytes(tokenizer: TokenizerFacts | None) -> int:
