@@ -10,6 +10,7 @@ from shoestring.planning.base import PlanReport, Request
 
 if TYPE_CHECKING:
     from shoestring.chat.model import Model
+    from shoestring.chat.named_templates import Template
     from shoestring.hardware.base import Hardware
     from shoestring.models.facts import ModelFacts
     from shoestring.models.inspect import InspectReport
@@ -166,6 +167,7 @@ def load(
     trust_remote_code: bool = False,
     auto: bool = False,
     check: bool = False,
+    template: str | None = None,
     in_process: bool = False,
     guard: bool = True,
     progress: Progress | None = None,
@@ -192,6 +194,7 @@ def load(
         auto: where it does not fit, or fails for memory in spite of its plan, go on with the next smaller plan
             instead of raising (`Model.steps` tells what was given up).
         check: ask the loaded model what it must know, and look at its numbers (`Model.check`).
+        template: a chat format in place of the model's own: a name ("chatml", "llama3"…) or the path of a Jinja file.
         in_process: run the engine in this process instead: no isolation, no guard, no measured peak.
         guard: False lets it grow past its plan, at the machine's risk.
         progress: told of bytes while something is fetched.
@@ -218,6 +221,7 @@ def load(
         ),
         trust_remote_code=trust_remote_code,
         auto=auto,
+        template=template,
         in_process=in_process,
         guard=guard,
         progress=progress,
@@ -240,6 +244,7 @@ def open_model(
     trust_remote_code: bool = False,
     auto: bool = False,
     told: Told | None = None,
+    template: str | None = None,
     worker: WorkerProcess | None = None,
     in_process: bool = False,
     guard: bool = True,
@@ -259,6 +264,7 @@ def open_model(
     from shoestring.runtime.early import EarlyWorker
 
     with EarlyWorker(worker) as early:
+        chosen = _template(template)
         facts = read_model(model, progress=progress, offline=offline)
         from shoestring.chat.model import Model
         from shoestring.models.generators import require_generator
@@ -277,8 +283,18 @@ def open_model(
                 in_process=in_process,
                 guard=guard,
                 progress=progress,
-            )
+            ),
+            chosen,
         )
+
+
+def _template(wanted: str | None) -> Template | None:
+    """A chat format by name or file; a name nobody knows is told before anything is fetched."""
+    if wanted is None:
+        return None
+    from shoestring.chat.named_templates import find
+
+    return find(wanted)
 
 
 def _probe() -> Hardware:

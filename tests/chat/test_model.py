@@ -94,9 +94,9 @@ def test_a_conversation_is_not_rendered_where_no_tokenizer_says_what_may_be_forg
     assert model.tokenize([Segment("Hi")]) == list(b"Hi")
 
 
-def test_a_base_model_continues_the_text_and_says_so(fake: MakeModel) -> None:
+def test_a_base_model_is_asked_in_questions_and_says_so(fake: MakeModel) -> None:
     answer = fake(kind="base", chat_template=None).chat("Once upon")
-    assert answer.usage.prompt_tokens == len("Once upon")
+    assert answer.usage.prompt_tokens == len("Question: Once upon\nAnswer:")
     assert "base model" in answer.notes[0]
 
 

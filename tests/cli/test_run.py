@@ -189,3 +189,18 @@ def test_an_interrupted_run_leaves_one_document() -> None:
     assert running.returncode == 130
     assert json.loads(out)["error"]["type"] == "Interrupted"
     assert err.strip() == ""
+
+
+def test_an_unknown_template_is_told_with_those_there_are(shoestring: Command) -> None:
+    result = shoestring("run", "smollm2", "Hi", "--template", "lama3")
+    assert result.returncode == 2
+    assert "There is no chat template 'lama3'" in result.stderr
+    assert "llama3" in result.stderr
+
+
+def test_a_loop_is_ended_and_named_unless_it_is_allowed(shoestring: Command) -> None:
+    asked = ("run", "gemma3-270m", "Tell me a joke.", "--temperature", "0", "--context", "512", "--json")
+    ended = json.loads(shoestring(*asked).stdout)
+    assert ended["finish_reason"] == "repetition"
+    allowed = json.loads(shoestring(*asked, "--allow-loops", "--max-tokens", "150").stdout)
+    assert (allowed["finish_reason"], allowed["usage"]["completion_tokens"]) == ("length", 150)

@@ -11,7 +11,7 @@ from shoestring.chat.answer import Answer, Stream
 from shoestring.chat.messages import Message, Said, conversation
 from shoestring.engines.base import Event, LoadReport, Sampling, Segment
 from shoestring.errors import UsageError
-from shoestring.models.facts import Kind, ModelFacts, TokenizerFacts
+from shoestring.models.facts import Kind, ModelFacts
 from shoestring.planning.base import Plan
 from shoestring.runtime.session import Session
 from shoestring.runtime.stepping import Step
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from shoestring.chat.check import CheckReport
-    from shoestring.chat.conversation import Conversation
+    from shoestring.chat.conversation import Conversation, OnFull
+    from shoestring.chat.named_templates import Template
+    from shoestring.chat.prompting import Prompt
 
 
 class Model:
@@ -28,10 +30,12 @@ class Model:
 
     Attributes:
         session: what runs it; it reloads by itself when its worker died.
+        template: used in place of the model's own; None: the model's own.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, template: Template | None = None) -> None:
         self.session = session
+        self.template = template
         self._loading: _Loading | None = None
 
     @property
@@ -112,8 +116,8 @@ class Model:
         A stream that is open and unfinished holds the model's slot (there are as many as the `batch` it was
         loaded with): a further call waits until a stream is read to its end or closed.
 
-        A base model has none: it continues the messages' text, one under the other, and the answer's `notes`
-        say so.
+        A base model has none: it is given questions and answers to go on with, and the answer's `notes` say so. They
+        also say what had to be changed to suit the model's format.
 
         Args:
             said: a question, or turns in order (`Message`s or mappings with `role` and `content`).
@@ -127,8 +131,9 @@ class Model:
             PromptTooLongError: it does not fit the context; nothing is cut.
             EngineError, WorkerError: as `Session.generate`.
         """
-        notes = (self._base_note(),) if self.facts.chat_template is None else ()
-        return self._answer(self._said(said, system), sampling, stream, notes)
+        prompt = self._said(said, system)
+        asked = with_stops(sampling, prompt.stop)
+        return self._answer(prompt.segments, asked, stream, prompt.notes)
 
     @overload
     def complete(
@@ -156,8 +161,10 @@ class Model:
         Each answer has its own figures. With a seed, question i of such a group is sampled with seed + i.
         Arguments and errors as `chat`; nothing is generated where one of them cannot be.
         """
-        notes = (self._base_note(),) if self.facts.chat_template is None else ()
-        return self._batch([self._said(one, system) for one in _several(prompts)], sampling, notes)
+        made = [self._said(one, system) for one in _several(prompts)]
+        stop = made[0].stop if made else ()
+        notes = tuple(dict.fromkeys(note for prompt in made for note in prompt.notes))
+        return self._batch([prompt.segments for prompt in made], with_stops(sampling, stop), notes)
 
     def complete_batch(
         self, texts: Sequence[str], **sampling: Unpack[sampling_rules.SamplingOptions]
@@ -175,11 +182,17 @@ class Model:
 
         return check(self)
 
-    def conversation(self, *, system: str | None = None) -> Conversation:
-        """A conversation that remembers its turns."""
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        on_full: OnFull = "refuse",
+        sampling: sampling_rules.SamplingOptions | None = None,
+    ) -> Conversation:
+        """A conversation that remembers its turns; see `Conversation`."""
         from shoestring.chat.conversation import Conversation
 
-        return Conversation(self, system=system)
+        return Conversation(self, system=system, on_full=on_full, sampling=sampling)
 
     def sampling(self, **asked: Unpack[sampling_rules.SamplingOptions]) -> Sampling:
         """What a generation with these parameters would use.
@@ -196,28 +209,20 @@ class Model:
             UsageError: the model has no chat template, or nothing is known of its tokenizer.
             TemplateError: the template is broken or refuses the conversation.
         """
-        if self.facts.chat_template is None:
+        if self.template is None and self.facts.chat_template is None:
             raise UsageError(f"{self.facts.id} has no chat template.", "Complete plain text with it instead.")
-        from shoestring.chat.template import render
+        return list(self.prompt(messages).segments)
 
-        tokenizer = self._tokenizer()
-        names = tokenizer.special_tokens
-        return render(
-            self.facts.chat_template,
-            messages,
-            special_tokens=tokenizer.special_names,
-            bos_token=_name(names, tokenizer.bos_id),
-            eos_token=_name(names, tokenizer.eos_id),
-        )
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """What the model is given for a conversation, as text, and what the user should know of it.
 
-    def _tokenizer(self) -> TokenizerFacts:
-        """What is known of the tokenizer: without it nothing tells which names a user must not forge."""
-        if self.facts.tokenizer is None:
-            raise UsageError(
-                f"Nothing is known of the tokenizer of {self.facts.id}.",
-                "Add its tokenizer.json to its folder.",
-            )
-        return self.facts.tokenizer
+        Raises:
+            UsageError: nothing is known of the model's tokenizer.
+            TemplateError: the template is broken or refuses the conversation.
+        """
+        from shoestring.chat.prompting import prompt
+
+        return prompt(self.facts, messages, self.template)
 
     def tokenize(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a prompt, with the beginning-of-sequence token in front where the model wants it."""
@@ -230,7 +235,7 @@ class Model:
 
     def count(self, said: str | Sequence[Said]) -> int:
         """Tokens of the prompt that `chat` would make of this. Loads the model; errors as `chat`."""
-        return len(self.tokenize(self._said(said, None)))
+        return len(self.tokenize(self._said(said, None).segments))
 
     def _answer(
         self,
@@ -245,13 +250,9 @@ class Model:
         running = Stream(self.session, events, notes)
         return running if stream else running.answer
 
-    def _said(self, said: str | Sequence[Said], system: str | None) -> list[Segment]:
-        """A conversation in the model's own format; of a base model its text, one message under the other."""
+    def _said(self, said: str | Sequence[Said], system: str | None) -> Prompt:
         fallback = None if self.facts.chat_template is None else self.facts.system
-        messages = conversation(said, system=system, fallback=fallback)
-        if self.facts.chat_template is None:
-            return [Segment("\n".join(message.content for message in messages))]
-        return self.render(messages)
+        return self.prompt(conversation(said, system=system, fallback=fallback))
 
     def _batch(
         self,
@@ -263,9 +264,6 @@ class Model:
 
         sampling = self.sampling(**asked)
         return answers(self.session, [self.tokenize(prompt) for prompt in prompts], sampling, notes)
-
-    def _base_note(self) -> str:
-        return f"{self.facts.id} is a base model: it continues the text instead of answering."
 
     def _loaded(self) -> Session:
         if self._loading is not None:
@@ -286,6 +284,15 @@ def _text(text: object) -> list[Segment]:
     return [Segment(text)]
 
 
+def with_stops(
+    asked: sampling_rules.SamplingOptions, stop: tuple[str, ...]
+) -> sampling_rules.SamplingOptions:
+    """The same settings, with the texts at which the prompt's format ends an answer."""
+    own = asked.get("stop") or ()
+    own = (own,) if isinstance(own, str) else tuple(own)
+    return {**asked, "stop": (*own, *stop)} if stop else asked
+
+
 T = TypeVar("T")
 
 
@@ -295,10 +302,6 @@ def _several(prompts: Sequence[T]) -> Sequence[T]:
             f"A batch is a list of prompts, not a {type(prompts).__name__}.", "Put them in a list."
         )
     return prompts
-
-
-def _name(special_tokens: dict[int, str], token: int | None) -> str:
-    return "" if token is None else special_tokens.get(token, "")
 
 
 class _Loading:

@@ -34,6 +34,7 @@ class SamplingOptions(TypedDict, total=False):
     seed: int | None
     stop: str | list[str] | tuple[str, ...] | None
     ignore_eos: bool | None
+    stop_loops: bool | None
     logprobs: int | None
 
 
@@ -139,6 +140,7 @@ _RULES: dict[str, tuple[Callable[..., bool], str]] = {
         "one or more strings, none of them empty",
     ),
     "ignore_eos": (lambda flag: isinstance(flag, bool), "true or false"),
+    "stop_loops": (lambda flag: isinstance(flag, bool), "true or false"),
     "logprobs": (
         lambda n: n is None or (_whole(n) and 0 <= n < 2**31),
         "a whole number from 0 (of the chosen tokens alone) to 2147483647",

@@ -31,6 +31,8 @@ def finish(answer: Answer) -> None:
         say(f"stopped after {answer.usage.completion_tokens:,} tokens, as many as were allowed", dim=True)
     if answer.finish_reason == "context":
         say(f"stopped: the context of {answer.plan.context:,} tokens is full", dim=True)
+    if answer.finish_reason == "repetition":
+        say("stopped: the answer went round in a loop", dim=True)
     say(summary(answer), dim=True)
 
 

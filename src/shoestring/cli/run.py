@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --json: how likely each token was, and N others beside it.",
 )
+@click.option("--allow-loops", is_flag=True, help="Let an answer go on that repeats itself without end.")
+@click.option(
+    "--template",
+    metavar="NAME|FILE",
+    help="A chat format in place of the model's own: chatml, llama3, gemma…",
+)
 @_options.context
 @click.option("--engine", metavar="NAME", help="llama_cpp or transformers.  [default: by the model's format]")
 @_options.precision
@@ -76,6 +82,8 @@ def run(
     model: str,
     prompt: str | None,
     system: str | None,
+    allow_loops: bool,
+    template: str | None,
     auto: bool,
     check: bool,
     trust_remote_code: bool,
@@ -111,6 +119,8 @@ def run(
     from shoestring import api
     from shoestring.planning.request import request
 
+    if allow_loops:
+        sampling["stop_loops"] = False
     said = _stdin() if prompt == "-" else prompt
     only_check = check and said is None
     _check_before_fetching(said, sampling, as_json=as_json, only_check=only_check)
@@ -130,6 +140,7 @@ def run(
             trust_remote_code=trust_remote_code,
             auto=auto,
             told=lambda step: say(str(step)),
+            template=template,
             worker=early.take() if early else None,
             progress=progress,
             offline=offline,

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-FinishReason = Literal["stop", "length", "context", "cancelled"]
+FinishReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Sampling:
         seed: None draws a fresh one.
         stop: generation ends before any of these strings.
         ignore_eos: go on past the end-of-sequence token (for measurements).
+        stop_loops: end a generation that repeats itself without end (`repetition.LoopWatch`), as `repetition`.
         logprobs: tell the log-probability of every new token and of so many of the likeliest beside it; None: none.
             They are the model's own, before temperature, truncation and penalty.
     """
@@ -51,6 +52,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    stop_loops: bool = True
     logprobs: int | None = None
 
 

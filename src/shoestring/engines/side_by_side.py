@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from shoestring.engines.base import Emit, Event, Sampling
+from shoestring.engines.repetition import UntilItLoops
 from shoestring.errors import EngineError
 
 One = Callable[[Sequence[int], Sampling, Callable[[Event], None], Callable[[], bool]], None]
@@ -29,6 +30,8 @@ def side_by_side(
 
     The first that fails cancels the others, and its error is raised once they have ended.
     """
+    if sampling.stop_loops and not sampling.ignore_eos:
+        one = _until_it_loops(one)
     if len(prompts) == 1:
         one(prompts[0], sampling, lambda event: emit(0, event), cancelled)
         return
@@ -56,6 +59,19 @@ def side_by_side(
         thread.join()
     if failures:
         raise failures[0]
+
+
+def _until_it_loops(one: One) -> One:
+    def watched(
+        prompt: Sequence[int],
+        sampling: Sampling,
+        emit: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        guard = UntilItLoops(emit, cancelled)
+        one(prompt, sampling, guard.emit, guard.cancelled)
+
+    return watched
 
 
 def seeded(sampling: Sampling, index: int) -> Sampling:

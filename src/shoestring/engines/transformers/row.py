@@ -16,6 +16,7 @@ from shoestring.engines.base import (
     TokenLogprob,
     Usage,
 )
+from shoestring.engines.repetition import LoopWatch
 from shoestring.engines.stop_strings import StoppableText
 from shoestring.engines.transformers.text import NewText
 
@@ -55,6 +56,7 @@ class Row:
         self._new_text = NewText(decode, prompt)
         self._emit = emit
         self._text = StoppableText(sampling.stop, emit)
+        self._watch = LoopWatch() if sampling.stop_loops and not sampling.ignore_eos else None
         self._began = self._prefilled = time.perf_counter()
 
     @property
@@ -87,6 +89,8 @@ class Row:
             self._finish("stop")
         elif is_end:
             self.end("stop")
+        elif self._watch is not None and self._watch.push(piece):
+            self.end("repetition")
         elif self.left == 0:
             self.end("context" if self._limit == self._room else "length")
 
