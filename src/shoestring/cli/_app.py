@@ -22,7 +22,7 @@ from shoestring.cli._errors import (
 from shoestring.cli._streams import discard, is_of_a_stream
 from shoestring.errors import ShoestringError
 
-_COMMANDS = ("doctor", "models", "inspect", "plan", "run", "task")
+_COMMANDS = ("doctor", "login", "whoami", "logout", "models", "inspect", "plan", "run", "task")
 
 
 class _Commands(click.Group):

@@ -128,8 +128,9 @@ def logout() -> Logout:
     Raises:
         AccessError: the file that holds it may not be changed.
     """
-    from huggingface_hub import constants, get_stored_tokens
+    from huggingface_hub import constants
     from huggingface_hub import logout as forget
+    from huggingface_hub.utils import get_stored_tokens
 
     token = _stored()
     if token is None:
