@@ -299,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         commit, files = self._at(repo, revision)
         if what == "tree":
-            self._json([{"type": "file", "path": name, **_described(c)} for name, c in files.items()])
+            self._json([{"type": "file", "path": name, **_in_tree(c)} for name, c in files.items()])
             return
         self._json(
             {
@@ -415,6 +415,12 @@ class _Handler(BaseHTTPRequestHandler):
 def _described(content: Content) -> dict[str, object]:
     lfs = {"sha256": content.sha256, "size": content.size, "pointerSize": 134}
     found: dict[str, object] = {"size": content.size, "blobId": content.sha256[:40]}
+    return found | {"lfs": lfs} if content.large else found
+
+
+def _in_tree(content: Content) -> dict[str, object]:
+    lfs = {"oid": content.sha256, "size": content.size, "pointerSize": 134}
+    found: dict[str, object] = {"size": content.size, "oid": content.sha256[:40]}
     return found | {"lfs": lfs} if content.large else found
 
 

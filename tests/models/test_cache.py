@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from shoestring.errors import CorruptDownloadError, ModelError, ModelNotFoundError
-from shoestring.models.cache import list_models, pull, remove, verify
+from shoestring.models.cache import list_starters, pull, remove, verify
 from shoestring.models.fetch import fetch
 from shoestring.models.locks import exclusive
 from shoestring.models.starters import STARTERS, folder_of, installed, starters_dir
@@ -22,7 +22,7 @@ def tiny(home, find_links, make_starter):
 
 
 def test_starters_are_listed_before_they_are_fetched(home):
-    listed = list_models()
+    listed = list_starters()
     assert [model.id for model in listed] == list(STARTERS)
     assert not any(model.present or model.files or model.fetched for model in listed)
     assert [model.size_bytes for model in listed] == [98_362_432, 253_113_024]
@@ -32,7 +32,7 @@ def test_starters_are_listed_before_they_are_fetched(home):
 def test_a_fetched_model_is_listed_with_where_it_lies_and_when_it_came(tiny):
     before = datetime.now(timezone.utc).replace(microsecond=0)
     resolved = pull("tiny", starters=tiny)
-    (model,) = list_models(tiny)
+    (model,) = list_starters(tiny)
     assert model.present
     assert model.files == resolved.files
     assert model.fetched is not None
@@ -42,7 +42,7 @@ def test_a_fetched_model_is_listed_with_where_it_lies_and_when_it_came(tiny):
 def test_a_manifest_that_cannot_be_read_hides_no_model(tiny):
     (path,) = pull("tiny", starters=tiny).files
     (path.parent / "manifest.json").write_text("not json")
-    (model,) = list_models(tiny)
+    (model,) = list_starters(tiny)
     assert model.present
     assert model.fetched is None
 
@@ -77,7 +77,7 @@ def test_remove_frees_the_bytes_and_all_traces(tiny):
     held = sum(path.stat().st_size for path in folder.iterdir())
     assert remove("tiny", starters=tiny) == held
     assert not folder.parent.exists()
-    assert not list_models(tiny)[0].present
+    assert not list_starters(tiny)[0].present
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows refuses to remove a file in use")

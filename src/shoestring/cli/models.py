@@ -32,9 +32,9 @@ def models() -> None:
 @models.command("list")
 @_options.as_json
 def list_models(as_json: bool) -> None:
-    """List the models that can be named, fetched or not.
+    """List the starters, fetched or not, and the models of the hub that are here.
 
-    A path to any .gguf file works as a model, too.
+    Any other model of the hub (org/name), a path to a .gguf file and a checkpoint's folder work as models, too.
     """
     from shoestring.models import cache
 
@@ -48,8 +48,9 @@ def pull(model: str, as_json: bool) -> None:
     """Fetch a model, or check the one that is here.
 
     \b
-    Example:
+    Examples:
       shoestring models pull smollm2
+      shoestring models pull org/name:Q4_K_M
     """
     from shoestring import api
 
@@ -69,9 +70,12 @@ def pull(model: str, as_json: bool) -> None:
 def remove(model: str, as_json: bool) -> None:
     """Remove a fetched model from this machine.
 
+    A model of the hub (org/name) is removed from the cache that every tool of the Hugging Face hub shares.
+
     \b
-    Example:
+    Examples:
       shoestring models rm smollm2
+      shoestring models rm org/name
     """
     from shoestring.models import cache
 
@@ -95,9 +99,16 @@ def _row(model: CachedModel) -> dict[str, str]:
         "model": model.id,
         "size": format_bytes(model.size_bytes),
         "here": "yes" if model.present else f"no, {format_bytes(model.download_bytes)} to fetch",
-        "licence": model.license,
-        "what it is": model.description,
+        "licence": model.license or "not said",
+        "what it is": model.description + _history(model),
     }
+
+
+def _history(model: CachedModel) -> str:
+    """Of a model of the hub: which version is here, and when it was used."""
+    if model.commit is None or model.last_used is None:
+        return ""
+    return f", commit {model.commit[:7]}, last used {model.last_used[:10]}"
 
 
 def _table(rows: list[dict[str, str]], leave_out: tuple[str, ...] = ()) -> Table:

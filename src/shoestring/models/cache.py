@@ -10,7 +10,7 @@ from typing import Any
 
 from shoestring.errors import CorruptDownloadError, ModelError, ModelNotFoundError
 from shoestring.models.progress import FetchProgress, Progress
-from shoestring.models.reference import Reference, Resolved, resolve, starter_named
+from shoestring.models.reference import Reference, Resolved, is_hub_name, resolve, starter_named
 from shoestring.models.starters import MANIFEST, STARTERS, Starter, folder_of, installed
 
 _CHUNK_BYTES = 1 << 20
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A model that is in the cache, or a starter that could be.
+    """A model that is on this machine, or a starter that could be.
 
     Attributes:
         id: what users call it.
@@ -28,7 +28,10 @@ class CachedModel:
         size_bytes: on the disk, or what it will take there.
         download_bytes: what fetching it transfers.
         fetched: when it came, ISO 8601 in UTC; None where it is not present.
-        source, license: where it comes from, and under which licence (its text: `license_url`).
+        source, license: where it comes from, and under which licence (its text: `license_url`); None: what is here
+            of a model of the hub does not say.
+        commit: of a model of the hub, which an offline load takes; else None.
+        last_used: when a file of a model of the hub was last read, as far as the file system tells, as `fetched`.
     """
 
     id: str
@@ -39,11 +42,24 @@ class CachedModel:
     download_bytes: int
     fetched: str | None
     source: str
-    license: str
-    license_url: str
+    license: str | None
+    license_url: str | None
+    commit: str | None = None
+    last_used: str | None = None
 
 
-def list_models(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedModel, ...]:
+def list_models() -> tuple[CachedModel, ...]:
+    """Every starter, present or not, and the models of the hub that are here. Touches no network.
+
+    Raises:
+        AccessError: the cache of the hub's files may not be read.
+    """
+    from shoestring.models.hub import cached
+
+    return (*list_starters(), *cached.list_models())
+
+
+def list_starters(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedModel, ...]:
     """Every starter, present or not, in the order of their table. Touches no network."""
     return tuple(_describe(starter) for starter in starters.values())
 
@@ -102,7 +118,7 @@ def verify(
 
 
 def remove(name: str, *, starters: Mapping[str, Starter] = STARTERS) -> int:
-    """Remove a starter from the cache, what interrupted fetches left of it included.
+    """Remove a starter, or all of a model of the hub (`org/name`), what interrupted fetches left included.
 
     A process that is using the model keeps it until it ends (on Windows the removal is refused).
 
@@ -112,7 +128,12 @@ def remove(name: str, *, starters: Mapping[str, Starter] = STARTERS) -> int:
     Raises:
         ModelNotFoundError: it is unknown, or nothing of it is here.
         ModelError: another process is fetching it, or the system refuses to remove it.
+        AccessError: the cache of the hub's files may not be read.
     """
+    if is_hub_name(name):
+        from shoestring.models.hub import cached
+
+        return cached.remove(name)
     from shoestring.models.fetch import discard_leftovers, locked
 
     def busy(_: FetchProgress) -> None:
@@ -176,7 +197,8 @@ def _starter(name: str, starters: Mapping[str, Starter]) -> Starter:
     if starter := starter_named(name, starters):
         return starter
     raise ModelNotFoundError(
-        f"{name!r} is not a model of the cache.", f"The cache keeps starters: {', '.join(starters)}."
+        f"{name!r} is not a model of the cache.",
+        f"The cache keeps starters ({', '.join(starters)}) and models of the hub (org/name).",
     )
 
 

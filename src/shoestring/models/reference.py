@@ -118,6 +118,11 @@ def starter_named(name: str, starters: Mapping[str, Starter] = STARTERS) -> Star
     return alike[0] if len(alike) == 1 else None
 
 
+def is_hub_name(name: str) -> bool:
+    """Whether this has the form of a model of the hub, with or without what is meant of it."""
+    return _HUB.fullmatch(name) is not None
+
+
 def _text(reference: object, starters: Mapping[str, Starter]) -> str:
     try:
         text = os.fspath(reference)  # type: ignore[call-overload]
