@@ -25,7 +25,7 @@ def _noticed(text: str) -> int | None:
 
 @pytest.mark.parametrize("record", RECORDED, ids=lambda r: f"{r['model']}, {r['form']}: {r['question']}")
 def test_of_real_greedy_answers_those_that_loop_are_noticed_and_no_others(record: dict[str, str]) -> None:
-    """Recorded by `benchmarks/greedy_answers.py`, then read: all marked `loops` do; the others do not, or count, or
+    """Recorded by `benchmarks/greedy_answers.py`, then looked through: all marked `loops` do; the others do not, or count, or
     have gone round a long unit too few times yet."""
     assert (_noticed(record["text"]) is not None) == record["loops"]
 

@@ -5,9 +5,9 @@ A text loops when its end is one unit again and again, to the letter, or but for
 to compare, and from then on each new character costs one comparison.
 
 How long a repetition may go on depends on what is repeated, because people and programs repeat things on purpose, too:
-rulers of dashes for pages, rows of zeros, `<td></td>` and "ha ha ha" for a line or two, lines of code some times,
-whole sentences a few. The limits are measured: `tests/engines/test_repetition.py` has what must and what must not be noticed, `dev/LOG.md`
-the figures.
+rulers of dashes for pages, rows of zeros, `<td></td>` and "ha ha ha" for a line or two, lines of code some times, whole
+sentences a few. The limits are measured: `tests/engines/test_repetition.py` has what must and what must not be noticed,
+`dev/LOG.md` the figures.
 """
 
 from __future__ import annotations
