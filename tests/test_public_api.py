@@ -20,9 +20,12 @@ PUBLIC = [
     "errors",
     "inspect",
     "load",
+    "login",
+    "logout",
     "plan",
     "probe",
     "pull",
+    "whoami",
 ]
 HEAVY = ["torch", "xllamacpp", "numpy", "pydantic", "rich", "jinja2", "psutil", "transformers"]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from shoestring.engines.base import Sampling
     from shoestring.hardware.doctor import doctor
     from shoestring.hardware.probe import probe
+    from shoestring.models.hub.token import logout, whoami
+    from shoestring.notebook.login import login
 
 __all__ = [
     "Answer",
@@ -35,9 +37,12 @@ __all__ = [
     "errors",
     "inspect",
     "load",
+    "login",
+    "logout",
     "plan",
     "probe",
     "pull",
+    "whoami",
 ]
 
 _HOMES = {
@@ -49,9 +54,12 @@ _HOMES = {
     "doctor": "shoestring.hardware.doctor",
     "inspect": "shoestring.api",
     "load": "shoestring.api",
+    "login": "shoestring.notebook.login",
+    "logout": "shoestring.models.hub.token",
     "plan": "shoestring.api",
     "probe": "shoestring.hardware.probe",
     "pull": "shoestring.api",
+    "whoami": "shoestring.models.hub.token",
 }
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from command import COMMAND
 from hub_server import Hub, User
 
 SECRET = "hf_ThisIsNobodysToken123"
+# Takes the terminal for its own, as a shell's command has it: Ctrl-C reaches it.
+IN_CHARGE = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
 FILES = {"config.json": b"{}", "model.safetensors": b"x" * 1000}
 
 
@@ -104,10 +107,11 @@ def test_what_is_no_token_is_not_kept(shell: Shell, typed: str, status: int, tol
     assert not (shell.home / "hf" / "token").exists()
 
 
-def test_on_a_terminal_the_token_is_not_echoed(shell: Shell) -> None:
+def on_terminal(shell: Shell, typed: str) -> tuple[int, str]:
+    """Log in on a terminal, typing this when asked: exit status, and all that the screen showed."""
     parent, child = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "login"],
+        [sys.executable, "-c", IN_CHARGE, *COMMAND, "login"],
         stdin=child,
         stdout=child,
         stderr=child,
@@ -115,16 +119,40 @@ def test_on_a_terminal_the_token_is_not_echoed(shell: Shell) -> None:
         start_new_session=True,
     )
     os.close(child)
-    seen = ""
-    while "hidden" not in seen:
-        seen += os.read(parent, 4096).decode()
-    os.write(parent, f"{SECRET}\n".encode())
+    seen, asked = "", False
     with contextlib.suppress(OSError):  # the terminal is gone when the process has ended
         while True:
             seen += os.read(parent, 4096).decode()
-    assert process.wait() == 0
-    assert "Logged in as ada" in seen
-    assert SECRET not in seen
+            if "hidden" in seen and not asked:
+                asked = True
+                os.write(parent, typed.encode())
+    os.close(parent)
+    return process.wait(), seen
+
+
+def test_on_a_terminal_the_token_is_not_echoed(shell: Shell) -> None:
+    status, seen = on_terminal(shell, f"{SECRET}\n")
+    assert (status, "Logged in as ada" in seen, SECRET in seen) == (0, True, False)
+
+
+def test_on_a_terminal_a_login_is_honoured(shell: Shell) -> None:
+    shell("login", stdin=SECRET)
+    status, seen = on_terminal(shell, "never asked")
+    assert (status, seen) == (0, "You are logged in already, as ada.\r\n")
+
+
+def test_on_a_terminal_another_token_is_asked_for_when_the_kept_one_has_expired(shell: Shell) -> None:
+    shell("login", stdin=SECRET)
+    shell.hub.users[SECRET] = User(expired=True)
+    shell.hub.users["hf_another"] = User(name="grace")
+    status, seen = on_terminal(shell, "hf_another\n")
+    assert (status, "Logged in as grace" in seen) == (0, True)
+
+
+def test_ctrl_c_at_the_question_ends_it_cleanly(shell: Shell) -> None:
+    status, seen = on_terminal(shell, "\x03")
+    assert (status, "Traceback" in seen, "error" in seen) == (130, False, False)
+    assert not (shell.home / "hf" / "token").exists()
 
 
 def gated(**how: object) -> Callable[[Hub], None]:

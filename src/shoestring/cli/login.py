@@ -32,13 +32,11 @@ def login(again: bool, as_json: bool) -> None:
     """
     from shoestring.models.hub import token
 
-    where = token.source()
-    if where is not None and not again and sys.stdin.isatty():
-        account = token.whoami()
+    if not again and sys.stdin.isatty() and (account := token.current()) is not None:
         _told(account, "You are logged in already, as", as_json=as_json)
         return
     done = token.login(_ask(as_json=as_json))
-    if where == "environment":
+    if token.source() == "environment":
         say("HF_TOKEN is set and stays in use: it wins over a login.")
     _told(done.account, "Logged in as" if done.stored else "This token was kept already:", as_json=as_json)
 

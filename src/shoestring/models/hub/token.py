@@ -96,6 +96,24 @@ def whoami() -> Account:
     return _account(None, where)
 
 
+def current() -> Account | None:
+    """Who is logged in; None: nobody, or by a kept token that the hub does not accept any more.
+
+    Raises:
+        AccessError: the hub does not accept a token of the environment, which wins over any login.
+        NetworkError, FetchError: as `failures.translated`.
+    """
+    where = source()
+    if where is None:
+        return None
+    try:
+        return whoami()
+    except AccessError:
+        if where == "login":
+            return None
+        raise
+
+
 def login(token: str) -> Login:
     """Check a token with the hub and keep it, unless it is kept already.
 

@@ -1,0 +1,1 @@
+"""What Shoestring shows in a notebook."""
