@@ -136,6 +136,8 @@ def test_memory_stays_bounded() -> None:
     assert all(len(period._text) <= 8000 and len(period._last_at) <= 8000 for period in periods)
 
 
+SYSTEM = "You are a helpful AI assistant."
+"""What the starter's answers were recorded with."""
 END = Finished("cancelled", Usage(3, 90), GenerationTimings(0.1, 0.2))
 
 
@@ -183,3 +185,25 @@ def test_the_greedy_loop_of_the_real_gemma_is_noticed_within_a_hundred_tokens(
         stream.close()
     assert n_pieces is not None
     assert n_pieces <= 100
+
+
+@pytest.mark.model
+def test_an_answer_that_was_stopped_for_its_loop_has_its_figures(smollm2_files: tuple[Path, ...]) -> None:
+    from shoestring import api
+
+    with api.load(str(smollm2_files[0]), context=512) as model:
+        ask = "Write a haiku about autumn."
+        first, again = (model.chat(ask, system=SYSTEM, temperature=0, max_tokens=250) for _ in range(2))
+    assert (first.finish_reason, again.finish_reason) == ("repetition", "repetition")
+    assert (first.usage.cached_tokens, again.usage.cached_tokens > 0) == (0, True)
+    assert first.timings.prefill_tokens_per_s is not None
+    assert first.timings.decode_tokens_per_s is not None
+
+
+@pytest.mark.model
+def test_a_loop_may_go_on_where_it_is_wanted(gemma_files: tuple[Path, ...]) -> None:
+    from shoestring import api
+
+    with api.load(str(gemma_files[0]), context=512) as model:
+        answer = model.complete("Tell me a joke.", temperature=0, max_tokens=150, stop_loops=False)
+    assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 150)

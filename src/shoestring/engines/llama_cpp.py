@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -154,6 +155,8 @@ class _Timings(msgspec.Struct):
 class _Progress(msgspec.Struct):
     total: int
     processed: int
+    cache: int = 0
+    time_ms: float = 0.0
 
 
 class _Chunk(msgspec.Struct):
@@ -268,7 +271,8 @@ class _Generation:
         self._finished = False
         self._stopped = False
         self._tokens = 0
-        self._prefill_s = 0.0
+        self._read: _Progress | None = None
+        self._decoding_since: float | None = None
 
     def receive(self, data: bytes) -> bool:
         """The server's callback. Returning True ends the request; raising is not possible through C++."""
@@ -288,20 +292,24 @@ class _Generation:
         if not self._stopped:
             raise EngineError("llama.cpp ended the answer without saying why.")
         self._tell("")
-        usage = Usage(n_prompt, self._tokens)
-        self._emit(Finished("cancelled", usage, GenerationTimings(self._prefill_s, 0.0)))
+        read = self._read or _Progress(0, 0)
+        decode_s = 0.0 if self._decoding_since is None else time.perf_counter() - self._decoding_since
+        usage = Usage(n_prompt, self._tokens, read.cache)
+        self._emit(Finished("cancelled", usage, GenerationTimings(read.time_ms / 1000, decode_s)))
 
     def _consume(self, chunk: _Chunk) -> None:
         if chunk.error is not None:
             raise _as_error(chunk.error, self._context)
         if chunk.prompt_progress is not None:
-            self._emit(Prefill(chunk.prompt_progress.processed, chunk.prompt_progress.total))
+            self._read = chunk.prompt_progress
+            self._emit(Prefill(self._read.processed, self._read.total))
             return
         for choice in chunk.choices:
             if choice.logprobs is not None:
                 self._logprobs += [_token_logprob(chosen, self._top) for chosen in choice.logprobs.content]
             if choice.text:
                 self._tokens += 1
+                self._decoding_since = self._decoding_since or time.perf_counter()
                 self._tell(choice.text)
             if choice.finish_reason is not None:
                 self._finish(choice.finish_reason, chunk)
