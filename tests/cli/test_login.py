@@ -8,9 +8,12 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from command import COMMAND
@@ -155,6 +158,25 @@ def test_ctrl_c_at_the_question_ends_it_cleanly(shell: Shell) -> None:
     assert not (shell.home / "hf" / "token").exists()
 
 
+@contextmanager
+def page(body: str) -> Iterator[str]:
+    """A server that answers everything with one page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def gated(**how: object) -> Callable[[Hub], None]:
     def prepare(hub: Hub) -> None:
         hub.add("ada/model", FILES, gated="manual", **how)
@@ -219,6 +241,28 @@ def test_each_reason_has_its_own_sentence_and_page(shell: Shell, case: str) -> N
 def test_without_a_network_it_says_so(shell: Shell) -> None:
     status, _, error = shell("plan", "ada/model", HF_ENDPOINT="http://127.0.0.1:9")
     assert (status, "http://127.0.0.1:9 cannot be reached" in error) == (1, True)
+
+
+def test_offline_a_model_that_is_not_here_says_so(shell: Shell) -> None:
+    status, _, error = shell("plan", "ada/model", HF_HUB_OFFLINE="1")
+    assert (status, "ada/model is not on this machine yet" in error) == (1, True)
+    assert shell.hub.asked == []
+
+
+def test_what_is_no_hub_is_not_believed(shell: Shell) -> None:
+    with page("<html>Welcome to the hotel's network</html>") as address:
+        status, _, error = shell("plan", "ada/model", HF_ENDPOINT=address)
+    assert (status, "What the hub says of ada/model makes no sense" in error) == (1, True)
+
+
+def test_the_token_goes_to_the_hub_and_never_to_its_store(
+    shell: Shell, smollm2_files: tuple[Path, ...]
+) -> None:
+    shell.hub.add("ada/gguf", {"small.Q4_1.gguf": smollm2_files[0]}, gated="auto", granted={"ada"})
+    assert shell("models", "pull", "ada/gguf", HF_TOKEN=SECRET)[0] == 0
+    tokens = {server: {a.token for a in shell.hub.asked if a.server == server} for server in ("hub", "store")}
+    assert f"Bearer {SECRET}" in tokens["hub"]
+    assert tokens["store"] == {None}
 
 
 def test_the_token_stands_nowhere_but_where_it_is_kept(shell: Shell, smollm2_checkpoint: Path) -> None:

@@ -219,11 +219,8 @@ def _of_connection(error: Exception, repo_id: str) -> ShoestringError | None:
             "The proxy does not pass on what is asked of the hub.",
             "Check HTTPS_PROXY and NO_PROXY in the environment.",
         )
-    if any("certificate" in str(link).lower() or "ssl" in type(link).__name__.lower() for link in chain):
-        return NetworkError(
-            f"No safe connection to {client.endpoint()} comes about: its certificate is not trusted here.",
-            "Behind a company's proxy, set SSL_CERT_FILE to the file with its certificate; check the clock, too.",
-        )
+    if unsafe := _of_encryption(chain):
+        return unsafe
     if isinstance(found, (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol)):
         return FetchError(f"{client.endpoint()} redirects to where nobody follows.", "Check HF_ENDPOINT.")
     if isinstance(found, (httpx2.ConnectError, httpx2.ConnectTimeout)):
@@ -232,6 +229,20 @@ def _of_connection(error: Exception, repo_id: str) -> ShoestringError | None:
             "Check the network; models that are here already need none.",
         )
     return NetworkError("The connection to the hub broke off or fell silent.", _LATER)
+
+
+def _of_encryption(chain: list[BaseException]) -> NetworkError | None:
+    import ssl
+
+    no_safe = f"No safe connection to {client.endpoint()} comes about"
+    if any("certificate" in str(link).lower() for link in chain):
+        return NetworkError(
+            f"{no_safe}: its certificate is not trusted here.",
+            "Behind a company's proxy, set SSL_CERT_FILE to the file with its certificate; check the clock, too.",
+        )
+    if any(isinstance(link, ssl.SSLError) for link in chain):
+        return NetworkError(f"{no_safe}.", "Check HF_ENDPOINT, and the proxy if there is one.")
+    return None
 
 
 def _of_disk(error: Exception) -> ShoestringError | None:
