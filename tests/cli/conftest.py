@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import COMMAND, Command
+from command import COMMAND, SECRET, Command, Shell
+from hub_server import Hub, User
 
 
 @pytest.fixture
@@ -26,3 +27,11 @@ def shoestring(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def shell(loopback_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A home of its own, and an empty hub that knows a made-up token."""
+    monkeypatch.setenv("SHOESTRING_HOME", str(tmp_path / "home"))
+    loopback_hub.users[SECRET] = User()
+    return Shell(loopback_hub, tmp_path)
