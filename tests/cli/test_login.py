@@ -91,7 +91,8 @@ def on_terminal(shell: Shell, typed: str) -> tuple[int, str]:
     with contextlib.suppress(OSError):  # the terminal is gone when the process has ended
         while True:
             seen += os.read(parent, 4096).decode()
-            if "hidden" in seen and not asked:
+            # The last space comes once the echo is off and what was typed before is thrown away.
+            if "hidden): " in seen and not asked:
                 asked = True
                 os.write(parent, typed.encode())
     os.close(parent)
