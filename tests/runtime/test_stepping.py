@@ -172,7 +172,7 @@ def test_a_real_model_that_outgrows_its_plan_answers_at_a_lower_precision(
         "import shoestring\n"
         "from shoestring.runtime import guard, session\n"
         "def strict(planned, total):\n"  # a guard that takes 85 % of what bf16 needs for too much
-        "    return guard.Limits(round(planned * 0.85) if planned > 600_000_000 else planned, 0)\n"
+        "    return guard.Limits(round(planned * 0.7) if planned > 600_000_000 else planned, 0)\n"
         "session.limits_for = strict\n"
         "with shoestring.load(__import__('sys').argv[1], context=512, auto=True) as model:\n"
         "    print(model.plan.precision, model.chat('What is the capital of France?', temperature=0, max_tokens=8))\n"

@@ -28,3 +28,15 @@ _BY_ENGINE = {"transformers": _TRANSFORMERS}
 def environment(engine: str) -> Mapping[str, str]:
     """Variables that override the inherited ones; why: docs/decisions/0007."""
     return _BY_ENGINE.get(engine, {})
+
+
+_LIBRARY_PAGES_BYTES = {"transformers": 100_000_000}
+
+
+def library_pages_bytes(engine: str) -> int:
+    """Bytes by which the resident pages of the engine's library files may exceed what was measured for plans.
+
+    The kernel maps such files in the pieces in which its cache holds them: of the same modules of torch 84 MB were
+    resident after they had been read, and 144 after they had just been installed. It drops them when it needs room.
+    """
+    return _LIBRARY_PAGES_BYTES.get(engine, 0)

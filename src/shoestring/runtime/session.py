@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from shoestring.engines.base import Event, Finished, LoadReport, Sampling, Segment, Token
+from shoestring.engines.environments import library_pages_bytes
 from shoestring.engines.registry import has_engine
 from shoestring.errors import (
     EngineError,
@@ -297,11 +299,11 @@ class Session:
         worker = Worker(process)
         probe = MemoryProbe()
         memory = probe.read()
-        limits = (
-            limits_for(self.predicted_bytes, memory.limit_bytes or memory.total_bytes)
-            if self._guarded
-            else None
-        )
+        limits = None
+        if self._guarded:
+            limits = limits_for(self.predicted_bytes, memory.limit_bytes or memory.total_bytes)
+            pages = library_pages_bytes(self.plan.engine)
+            limits = replace(limits, budget_bytes=limits.budget_bytes + pages)
         guard = Guard(worker.pid, limits, probe.available_bytes, worker.kill)
         guard.start()
         return Life(worker, guard, self.facts, self.plan, self)
