@@ -104,6 +104,7 @@ class Faults:
         bytes_per_s: how fast bodies go out; None: as fast as they can.
         retry_after: seconds, told with a 429 or 503.
         echo_token: put the caller's token into every error message.
+        headers: that files are described with instead of the true ones.
     """
 
     statuses: dict[str, list[int]] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class Faults:
     bytes_per_s: int | None = None
     retry_after: int | None = None
     echo_token: bool = False
+    headers: dict[str, Headers] = field(default_factory=dict)
 
     def status(self, path: str) -> int:
         found = next((left for end, left in self.statuses.items() if end == "*" or path.endswith(end)), [])
@@ -407,6 +409,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _headers(self, status: int, headers: Headers) -> None:
         self.asked.status = status
         self.send_response(status)
+        lies = next(
+            (lie for end, lie in self.hub.faults.headers.items() if self.asked.path.endswith(end)), {}
+        )
+        headers = headers | {name: lie for name, lie in lies.items() if name in headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

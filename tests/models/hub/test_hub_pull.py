@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hub_server import Hub
@@ -11,12 +12,14 @@ from hub_server import Hub
 from shoestring.errors import (
     CorruptDownloadError,
     DiskFullError,
+    FetchError,
     ModelNotFoundError,
     NetworkError,
 )
-from shoestring.models.hub.base import Repository
-from shoestring.models.hub.pull import fetch, needed
+from shoestring.models.hub.base import RemoteFile, Repository
+from shoestring.models.hub.pull import _Count, fetch, needed
 from shoestring.models.hub.repository import repository
+from shoestring.models.hub.resuming import PIECE_BYTES
 from shoestring.models.progress import FetchProgress
 
 MB = 10**6
@@ -105,14 +108,14 @@ def test_progress_counts_all_files_together_and_ends_at_their_sum(found: Reposit
 
 @pytest.mark.parametrize("after", [15 * MB, -15 * MB], ids=["closed", "reset"])
 def test_a_dropped_connection_goes_on_where_it_was(hub_here: Hub, after: int) -> None:
-    """The library writes in pieces of 10 MiB; what came of the last piece comes again."""
+    """What came of the last piece comes again."""
     content = bytes(range(256)) * 90_000
     hub_here.add("ada/large", {"large.Q8_0.gguf": content})
     hub_here.faults.drop_after["large.Q8_0.gguf"] = [after]
     snapshot = fetch(repository("ada/large"), ["large.Q8_0.gguf"])
     assert (snapshot / "large.Q8_0.gguf").read_bytes() == content
-    assert hub_here.asked[-1].headers["range"] == f"bytes={10 * 2**20}-"
-    assert hub_here.sent("gguf") < len(content) + 5 * MB
+    assert hub_here.asked[-1].headers["range"] == f"bytes={15 * MB // PIECE_BYTES * PIECE_BYTES}-"
+    assert hub_here.sent("gguf") < len(content) + PIECE_BYTES
 
 
 def test_the_token_goes_to_the_hub_and_not_to_its_store(
@@ -147,3 +150,66 @@ def test_a_file_that_vanished_since_is_told(found: Repository, hub_here: Hub) ->
     del hub_here.repos["ada/smol"].branches["main"][1][SHARDS[1]]
     with pytest.raises(ModelNotFoundError, match="not there any more"):
         fetch(found, SHARDS)
+
+
+def test_a_connection_that_never_holds_for_ten_megabytes_brings_a_file_all_the_same(
+    hub_here: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the library's pauses between attempts
+    content = bytes(range(256)) * 90_000
+    hub_here.add("ada/large", {"large.Q8_0.gguf": content})
+    hub_here.faults.drop_after["large.Q8_0.gguf"] = [4 * MB, -4 * MB] * 5
+    snapshot = fetch(repository("ada/large"), ["large.Q8_0.gguf"])
+    assert (snapshot / "large.Q8_0.gguf").read_bytes() == content
+
+
+def test_a_file_that_is_longer_than_described_is_cut_off(found: Repository, hub_here: Hub) -> None:
+    hub_here.add("ada/smol", {**FILES, SHARDS[1]: b"2" * (40 * MB)})
+    hub_here.repos["ada/smol"].branches["main"] = (
+        found.commit,
+        hub_here.repos["ada/smol"].branches["main"][1],
+    )
+    with pytest.raises(CorruptDownloadError, match=SHARDS[1]):
+        fetch(found, SHARDS)
+    assert hub_here.sent(SHARDS[1]) < 30 * MB  # what the sockets held included
+
+
+@pytest.mark.parametrize("header", ["ETag", "X-Linked-Etag"])
+@pytest.mark.parametrize("etag", ["../../../../outside", 'W/"/outside"', "..", "", "a b", "x" * 300])
+def test_a_file_is_written_nowhere_but_into_the_cache(
+    found: Repository, hub_here: Hub, tmp_path: Path, header: str, etag: str
+) -> None:
+    hub_here.faults.headers[SHARDS[1]] = {header: etag}
+    with pytest.raises(FetchError, match="ETag that none has"):
+        fetch(found, SHARDS)
+    assert list(tmp_path.rglob("*outside*")) == []
+
+
+def test_a_file_of_another_commit_is_refused(found: Repository, hub_here: Hub) -> None:
+    hub_here.faults.headers["config.json"] = {"X-Repo-Commit": "d" * 40}
+    with pytest.raises(FetchError, match="another commit"):
+        fetch(found, SHARDS)
+
+
+def test_a_transfer_by_xet_is_counted_once(found: Repository) -> None:
+    """The library's own reporter of such transfers is run: no server here speaks the protocol."""
+    from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
+
+    seen: list[FetchProgress] = []
+    file = RemoteFile("large.gguf", 10 * MB)
+    bar = _Count(found, file.size_bytes, seen.append).bar(file)
+    reporter = XetDownloadProgressReporter(
+        reconstruction_desc="", total=file.size_bytes, log_level=30, tqdm_class=bar
+    )
+    with reporter:
+        for travelled, written in ((3 * MB, 0), (6 * MB, 5 * MB), (7 * MB, 10 * MB)):
+            reporter.update_progress(
+                SimpleNamespace(
+                    total_bytes=file.size_bytes,
+                    total_bytes_completed=written,
+                    total_bytes_completion_rate=1.0,
+                    total_transfer_bytes_completed=travelled,
+                    total_transfer_bytes_completion_rate=1.0,
+                )
+            )
+    assert [now.done_bytes for now in seen] == [5 * MB, 10 * MB]

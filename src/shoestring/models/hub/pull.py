@@ -72,7 +72,7 @@ def fetch(
     _discard_leftovers(cache, repository.id)
     _check_room(repository, missing, cache, free_bytes or _free_bytes)
     count = _Count(repository, sum(file.size_bytes for file in missing), progress)
-    with _translated(repository), quiet(), resuming():
+    with _translated(repository), quiet(), resuming(repository.commit):
         paths = [_download(repository, file, count) for file in missing]
     count.finish()
     _remember(repository)
@@ -130,17 +130,21 @@ def _download(repository: Repository, file: RemoteFile, count: _Count) -> Path:
             file.name,
             revision=repository.commit,
             library_name="shoestring",
-            tqdm_class=count.bar(),
+            tqdm_class=count.bar(file),
         )
     )
     if not _is_sound(path, file):
         for wrong in (path.resolve(), path):
             wrong.unlink(missing_ok=True)
-        raise CorruptDownloadError(
-            f"{file.name} of {repository.id} did not arrive as the hub describes it, and was removed.",
-            "Fetch it again; if that does not help, something between here and the hub changes it.",
-        )
+        raise _other(file)
     return path
+
+
+def _other(file: RemoteFile) -> CorruptDownloadError:
+    return CorruptDownloadError(
+        f"{file.name} did not arrive as the hub describes it, and was removed.",
+        "Fetch it again; if that does not help, something between here and the hub changes it.",
+    )
 
 
 def _is_sound(path: Path, file: RemoteFile) -> bool:
@@ -214,24 +218,35 @@ class _Count:
         """All are here, those included that another process brought or that have the content of another file."""
         self.add(self._total - self._done)
 
-    def bar(self) -> type[_Bar]:
-        """What huggingface_hub takes for the class of a progress bar."""
-        return type("Bar", (_Bar,), {"count": self})
+    def bar(self, file: RemoteFile) -> type[_Bar]:
+        """What huggingface_hub takes for the class of a progress bar, of one file."""
+        return type("Bar", (_Bar,), {"count": self, "file": file})
 
 
 class _Bar:
-    """The part of tqdm's interface that downloads use; draws nothing."""
+    """The part of tqdm's interface that downloads use; draws nothing, and ends what is longer than it should be."""
 
     count: _Count
+    file: RemoteFile
 
     def __init__(self, *_: object, **__: object) -> None:
         """Whatever a bar would be told of its looks."""
+        self._done = 0
 
     def update(self, n: float = 1) -> None:
+        self._done += int(n)
+        if self._done > self.file.size_bytes:  # before the disk is full of it
+            raise _other(self.file)
         self.count.add(n)
 
-    def set_description(self, *_: object, **__: object) -> None:
+    def update_transfer(self, n: float = 1) -> None:
+        """Bytes that travelled, which may be fewer than are written: not counted. That this method is there keeps the
+        library from making a second bar for them."""
+
+    def _nothing(self, *_: object, **__: object) -> None:
         """Nothing is drawn."""
+
+    set_description = set_postfix_str = set_transfer_postfix_str = refresh = _nothing
 
     def close(self) -> None:
         """Nothing was opened."""
