@@ -1,15 +1,16 @@
-"""`shoestring models pull org/name` as real processes: one that is killed, two at once."""
+"""`shoestring models pull org/name` as real processes: killed, interrupted, two at once, on a full disk."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from command import COMMAND
+from command import COMMAND, Shell
 from hub_server import Hub
 
 pytestmark = pytest.mark.model
@@ -57,3 +58,87 @@ def test_two_processes_at_once_bring_each_file_once(
     assert [process.returncode for process in processes] == [0, 0], answers
     size = (smollm2_checkpoint / "model.safetensors").stat().st_size
     assert loopback_hub.sent("/model.safetensors") < size + 2 * MB
+
+
+def test_ctrl_c_leaves_what_was_finished_and_no_half_a_file(
+    loopback_hub: Hub, tmp_path: Path, smollm2_checkpoint: Path
+) -> None:
+    loopback_hub.add("ada/smol", smollm2_checkpoint)
+    loopback_hub.faults.bytes_per_s = 60 * MB
+    environment = {**os.environ, **loopback_hub.environment(tmp_path / "hf")}
+    process = subprocess.Popen(
+        [*COMMAND, "models", "pull", "ada/smol"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while loopback_hub.sent("/model.safetensors") < 10 * MB and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert (process.returncode, "Traceback" in error) == (130, False)
+    names = {path.name for path in (tmp_path / "hf").rglob("*")}
+    assert "tokenizer.json" in names
+    assert not [name for name in names if name.endswith(".incomplete")]
+
+
+def test_pulling_again_mends_what_has_changed_on_the_disk(
+    shell: Shell, smollm2_files: tuple[Path, ...]
+) -> None:
+    shell.hub.add("ada/gguf", {"small.Q4_1.gguf": smollm2_files[0]})
+    file = Path(shell("models", "pull", "ada/gguf")[1].strip())
+    with file.open("r+b") as stream:
+        stream.write(b"?" * 64)
+    status, _, error = shell("models", "pull", "ada/gguf")
+    assert status == 0, error
+    assert file.read_bytes() == smollm2_files[0].read_bytes()
+
+
+def test_pulling_again_what_is_sound_fetches_nothing(shell: Shell, smollm2_files: tuple[Path, ...]) -> None:
+    shell.hub.add("ada/gguf", {"small.Q4_1.gguf": smollm2_files[0]})
+    shell("models", "pull", "ada/gguf")
+    before = shell.hub.sent(".gguf")
+    status, _, error = shell("models", "pull", "ada/gguf")
+    assert (status, shell.hub.sent(".gguf")) == (0, before)
+    assert "Checking ada/gguf (98.4 MB)" in error
+
+
+def test_a_corrupted_file_is_one_sentence(shell: Shell, smollm2_files: tuple[Path, ...]) -> None:
+    shell.hub.add("ada/gguf", {"small.Q4_1.gguf": smollm2_files[0]})
+    shell.hub.faults.corrupt.add("small.Q4_1.gguf")
+    status, out, error = shell("models", "pull", "ada/gguf")
+    assert (status, out) == (1, "")
+    assert "small.Q4_1.gguf did not arrive as the hub describes it, and was removed" in error
+    assert list((shell.home / "hf").rglob("*.gguf")) == []
+
+
+def may_mount() -> bool:
+    unshare = shutil.which("unshare")
+    return (
+        unshare is not None and subprocess.run([unshare, "-Urm", "true"], capture_output=True).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not may_mount(), reason="a small file system of one's own needs user namespaces")
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("size=1m", "needs 115 MB on the disk; 1.05 MB are free"),
+        (
+            "size=120m,nr_inodes=12",
+            "is full",
+        ),  # room enough, as far as can be seen; but no more files can be made
+    ],
+)
+def test_a_full_disk_is_one_sentence(
+    loopback_hub: Hub, tmp_path: Path, smollm2_files: tuple[Path, ...], before: str, told: str
+) -> None:
+    loopback_hub.add("ada/gguf", {"small.Q4_1.gguf": smollm2_files[0]})
+    mount = f'mount -t tmpfs -o {before} tmpfs "$0" && exec "$@"'
+    command = ["unshare", "-Urm", "sh", "-c", mount, str(tmp_path), *COMMAND, "models", "pull", "ada/gguf"]
+    environment = {**os.environ, **loopback_hub.environment(tmp_path / "hf")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -40,14 +40,18 @@ def materialise(facts: ModelFacts, progress: Progress | None = None, *, code: bo
 
 
 def pulled(resolved: Resolved, progress: Progress | None = None) -> Resolved:
-    """A model of the hub with its files on this machine, fetched as far as they are not; another as it is.
+    """A model of the hub with its files on this machine: weights that are here are hashed again, what is missing or
+    damaged is fetched. Another model as it is.
 
     Raises as `materialise`.
     """
     if resolved.repository is None or resolved.choice is None:
         return resolved
+    from shoestring.models.hub.checking import discard_damaged
     from shoestring.models.hub.reading import read
 
+    names = [file.name for file in resolved.repository.files if file.name.endswith(".safetensors")]
+    discard_damaged(resolved.repository, resolved.choice.weights or names, progress)
     facts = materialise(read(resolved.repository, resolved.choice, id=resolved.id), progress)
     folder = facts.config_file.parent if facts.config_file else None
     return replace(resolved, files=facts.files, folder=folder, license=facts.license)

@@ -17,6 +17,7 @@ from types import TracebackType
 from shoestring.errors import CorruptDownloadError, DiskFullError
 from shoestring.models.hub import client
 from shoestring.models.hub.base import RemoteFile, Repository
+from shoestring.models.hub.checking import discard, is_sound
 from shoestring.models.hub.failures import offline, translated
 from shoestring.models.hub.quiet import quiet
 from shoestring.models.hub.resuming import resuming
@@ -133,9 +134,8 @@ def _download(repository: Repository, file: RemoteFile, count: _Count) -> Path:
             tqdm_class=count.bar(file),
         )
     )
-    if not _is_sound(path, file):
-        for wrong in (path.resolve(), path):
-            wrong.unlink(missing_ok=True)
+    if not is_sound(path, file):
+        discard(path)
         raise _other(file)
     return path
 
@@ -145,20 +145,6 @@ def _other(file: RemoteFile) -> CorruptDownloadError:
         f"{file.name} did not arrive as the hub describes it, and was removed.",
         "Fetch it again; if that does not help, something between here and the hub changes it.",
     )
-
-
-def _is_sound(path: Path, file: RemoteFile) -> bool:
-    if path.stat().st_size != file.size_bytes:
-        return False
-    if file.sha256 is None:
-        return True
-    import hashlib
-
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(4 * MiB):
-            digest.update(block)
-    return digest.hexdigest() == file.sha256
 
 
 @contextmanager
