@@ -147,11 +147,17 @@ def _machine(hardware: Hardware | str | None, wanted: Request) -> Hardware:
     return custom(None, wanted.vram_bytes, hardware)
 
 
-def pull(model: Reference, *, progress: Progress | None = None) -> Resolved:
-    """Fetch a model, or check the one that is here. Raises as `read_model`."""
+def pull(model: Reference, *, trust_remote_code: bool = False, progress: Progress | None = None) -> Resolved:
+    """Fetch a model, or check the one that is here. Raises as `read_model`.
+
+    Args:
+        trust_remote_code: fetch Python code that the model's authors ship with it, too, so that a load with the same
+            consent needs no network. Nothing is run.
+        progress: told of bytes.
+    """
     from shoestring.models import cache
 
-    return cache.pull(model, progress)
+    return cache.pull(model, progress, code=trust_remote_code)
 
 
 def load(

@@ -113,6 +113,16 @@ def test_a_corrupted_file_is_one_sentence(shell: Shell, smollm2_files: tuple[Pat
     assert list((shell.home / "hf").rglob("*.gguf")) == []
 
 
+@pytest.mark.parametrize(("consent", "fetched"), [((), False), (("--trust-remote-code",), True)])
+def test_code_of_the_models_authors_is_fetched_with_consent_alone(
+    shell: Shell, smollm2_checkpoint: Path, consent: tuple[str, ...], fetched: bool
+) -> None:
+    files: dict[str, bytes | Path] = {path.name: path for path in smollm2_checkpoint.iterdir()}
+    shell.hub.add("ada/smol", {**files, "modeling_own.py": b"raise SystemExit"})
+    assert shell("models", "pull", "ada/smol", *consent)[0] == 0
+    assert (list((shell.home / "hf").rglob("modeling_own.py")) != []) is fetched
+
+
 def may_mount() -> bool:
     unshare = shutil.which("unshare")
     return (

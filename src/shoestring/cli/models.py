@@ -43,8 +43,13 @@ def list_models(as_json: bool) -> None:
 
 @models.command("pull")
 @_options.model
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Fetch Python code that the model's authors ship with it, too. Nothing of it is run.",
+)
 @_options.as_json
-def pull(model: str, as_json: bool) -> None:
+def pull(model: str, trust_remote_code: bool, as_json: bool) -> None:
     """Fetch a model, or check the one that is here.
 
     \b
@@ -55,7 +60,7 @@ def pull(model: str, as_json: bool) -> None:
     from shoestring import api
 
     with FetchDisplay() as progress:
-        resolved = api.pull(model, progress=progress)
+        resolved = api.pull(model, trust_remote_code=trust_remote_code, progress=progress)
     if as_json:
         print_json(resolved)
         return

@@ -65,11 +65,19 @@ def list_starters(starters: Mapping[str, Starter] = STARTERS) -> tuple[CachedMod
 
 
 def pull(
-    reference: Reference, progress: Progress | None = None, *, starters: Mapping[str, Starter] = STARTERS
+    reference: Reference,
+    progress: Progress | None = None,
+    *,
+    code: bool = False,
+    starters: Mapping[str, Starter] = STARTERS,
 ) -> Resolved:
     """Make sure that a model is here and whole.
 
     What is missing is fetched, what is here is hashed again, what is damaged is fetched anew.
+
+    Args:
+        progress: told of bytes.
+        code: fetch a hub model's own Python modules, too: with the user's consent only.
 
     Raises:
         As `reference.resolve`.
@@ -85,7 +93,7 @@ def pull(
         return resolved
     from shoestring.models.hub.materialise import pulled
 
-    return pulled(resolved, progress)
+    return pulled(resolved, progress, code=code)
 
 
 def verify(

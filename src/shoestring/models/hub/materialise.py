@@ -39,9 +39,13 @@ def materialise(facts: ModelFacts, progress: Progress | None = None, *, code: bo
     return replace(read(here, choice, id=facts.id), system=facts.system)
 
 
-def pulled(resolved: Resolved, progress: Progress | None = None) -> Resolved:
+def pulled(resolved: Resolved, progress: Progress | None = None, *, code: bool = False) -> Resolved:
     """A model of the hub with its files on this machine: weights that are here are hashed again, what is missing or
     damaged is fetched. Another model as it is.
+
+    Args:
+        progress: told of bytes.
+        code: as for `materialise`.
 
     Raises as `materialise`.
     """
@@ -52,6 +56,6 @@ def pulled(resolved: Resolved, progress: Progress | None = None) -> Resolved:
 
     names = [file.name for file in resolved.repository.files if file.name.endswith(".safetensors")]
     discard_damaged(resolved.repository, resolved.choice.weights or names, progress)
-    facts = materialise(read(resolved.repository, resolved.choice, id=resolved.id), progress)
+    facts = materialise(read(resolved.repository, resolved.choice, id=resolved.id), progress, code=code)
     folder = facts.config_file.parent if facts.config_file else None
     return replace(resolved, files=facts.files, folder=folder, license=facts.license)
