@@ -146,6 +146,8 @@ def run(
             offline=offline,
         )
     with opened:
+        for remark in opened.facts.origin.remarks if opened.facts.origin is not None else ():
+            say(remark)
         opened.start_loading()
         report = opened.check() if check else None
         if report is not None and (only_check or not report.passed):

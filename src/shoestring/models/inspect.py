@@ -147,5 +147,5 @@ def _hub(origin: Origin, *, fetched: bool) -> HubReport:
             VariantReport(model, variant.type, variant.size_bytes)
             for model, variant in zip(references(repository.id, found), found, strict=True)
         ),
-        notes=repository.notes + origin.notes,
+        notes=origin.remarks,
     )

@@ -200,7 +200,8 @@ class _Solver:
     def built(
         self, candidate: Candidate, placed: Placed, *, method: Method = "formula", reason: str | None = None
     ) -> _Option:
-        notes = [*self.notes, *candidate.notes]
+        origin = candidate.facts.origin
+        notes = [*(origin.remarks if origin is not None else ()), *self.notes, *candidate.notes]
         learnt = lesson(self.calibrations, candidate.memory.engine, candidate.precision)
         estimate = self.corrected(candidate, placed.estimate)
         if learnt is not None and estimate is not placed.estimate:

@@ -70,3 +70,8 @@ class Origin:
     repository: Repository
     weights: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user has to know of how the repository was found and of the choice."""
+        return self.repository.notes + self.notes
