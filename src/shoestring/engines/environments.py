@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+SPINS = "100000"
+"""How often a waiting OpenMP thread looks before it sleeps (libgomp), where the engine sees to it that no more threads
+compute than have a core (`transformers/pace.py`): longer than Python takes between two operations."""
+
 _TRANSFORMERS: Mapping[str, str] = {
     # Every tensor of 128 KiB and more gets pages of its own and gives them back. By default glibc raises the
     # threshold to 32 MiB as blocks come free, and a growing cache leaves holes in the heap that nothing fits.
@@ -15,6 +19,7 @@ _TRANSFORMERS: Mapping[str, str] = {
     # int8 layers multiply their outlier columns apart, in a number that every text changes: oneDNN generates
     # code for each shape, 0.3 MB, and keeps 1024 of them.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "GOMP_SPINCOUNT": SPINS,
     "HF_DEACTIVATE_ASYNC_LOAD": "1",
     # bitsandbytes has some functions of its own compiled where there is a C++ compiler: seconds and 40 MB for nothing.
     "TORCHDYNAMO_DISABLE": "1",

@@ -20,6 +20,7 @@ from transformers.generation import StoppingCriteria
 
 from shoestring.engines.base import Sampling
 from shoestring.engines.transformers.cache import Prefix, has_state, new_cache
+from shoestring.engines.transformers.pace import Pace, pace_for
 from shoestring.engines.transformers.row import Row
 from shoestring.engines.transformers.sampling import Sampler
 from shoestring.planning.base import TransformersSettings
@@ -40,6 +41,7 @@ class Generation:
         self._settings = settings
         self._ends = ends
         self._prefix = Prefix(model, settings)
+        self._pace = pace_for(settings)
         self._layers = _layers(model)
         parameters = inspect.signature(model.forward).parameters
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
@@ -57,6 +59,8 @@ class Generation:
         Padded rows fill the context sooner than each would alone: those left when it is full start a second pass,
         without the padding, from the tokens they have.
         """
+        if self._pace is not None:
+            self._pace.begin()
         try:
             for group in self._groups(list(zip(rows, generators, strict=True))):
                 while pending := [pair for pair in group if not pair[0].done]:
@@ -93,8 +97,8 @@ class Generation:
         sampler = Sampler(sampling, generators, pads, self._ends if sampling.ignore_eos else ())
         for row in rows:
             row.begin()
-        with _polled(self._layers, cancelled) as prefill:
-            steps = _Steps(rows, sampler, cancelled, prefill)
+        with _polled(self._layers, cancelled, self._pace) as prefill:
+            steps = _Steps(rows, sampler, cancelled, prefill, self._pace)
             self._model.generate(
                 inputs=_padded(rows, width, self._device()),
                 generation_config=transformers.GenerationConfig(
@@ -142,7 +146,9 @@ class _Steps(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped
         sampler: Sampler,
         cancelled: Callable[[], bool],
         prefill: Callable[[], None],
+        pace: Pace | None,
     ) -> None:
+        self._pace = pace
         self._rows = rows
         self._sampler = sampler
         self._cancelled = cancelled
@@ -155,6 +161,8 @@ class _Steps(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped
             self._prefill_is_over()
             for row in self._rows:
                 row.prefilled()
+        if self._pace is not None:
+            self._pace.tick()
         is_cancelled = self._cancelled()
         for n, token in enumerate(input_ids[:, -1].tolist()):
             if is_cancelled:  # between two passes through the model, so its cache can be kept
@@ -189,12 +197,16 @@ def _layers(model: Any) -> list[nn.Module]:
 
 
 @contextmanager
-def _polled(layers: Sequence[nn.Module], cancelled: Callable[[], bool]) -> Iterator[Callable[[], None]]:
+def _polled(
+    layers: Sequence[nn.Module], cancelled: Callable[[], bool], pace: Pace | None
+) -> Iterator[Callable[[], None]]:
     """Poll before every layer, so that a long prompt can be left, until what this gives is called."""
 
     def poll(*_: Any) -> None:
         if cancelled():
             raise _CancelledError
+        if pace is not None:
+            pace.tick()
 
     hooks = [layer.register_forward_pre_hook(poll) for layer in layers]
 
